@@ -1,0 +1,2 @@
+from . import core as core
+from ._version import __version__ as __version__

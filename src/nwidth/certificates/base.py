@@ -1,0 +1,23 @@
+"""The certificate protocol: it turns a bare answer into one with a limit for every sample."""
+
+from abc import abstractmethod
+
+from nwidth.core.guarantee import Guarantee
+from nwidth.core.prediction import Prediction
+from nwidth.core.storable import Storable
+
+
+class Certificate(Storable):
+    """Bounds the distance between a prediction and the full-order solution."""
+
+    @property
+    @abstractmethod
+    def guarantee(self) -> Guarantee:
+        """What the bounds promise, in which norm, and what they cover."""
+
+    @abstractmethod
+    def bound(self, prediction: Prediction) -> Prediction:
+        """The prediction with prescribed values imposed, a limit per sample, and a reason where it is +inf.
+
+        The limit is for the *returned* field. Raises InputError for a prediction that it cannot judge.
+        """

@@ -1,0 +1,1 @@
+"""Errors, result types, validation, seeding and the registry of kinds: what every other package stands on."""

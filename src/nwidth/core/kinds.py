@@ -1,0 +1,89 @@
+"""Short stable names for classes that are loaded on first use: the one place with dynamic imports.
+
+A file or a study names a *kind*; only the names in this table (and classes that the caller passes in) are ever
+imported. No import path is read from a file.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from nwidth.core.errors import InputError
+
+#: kind -> "module:attribute"
+BUILTIN: Mapping[str, str] = MappingProxyType(
+    {
+        # spaces
+        "box": "nwidth.spaces.box:Box",
+        "grid": "nwidth.spaces.grid:Grid",
+        "mesh": "nwidth.spaces.mesh:MeshSpace",
+        "points": "nwidth.spaces.points:Points",
+        "two-valued-field": "nwidth.spaces.random_field:TwoValuedField",
+        "log-normal-field": "nwidth.spaces.random_field:LogNormalField",
+        # problems
+        "poisson": "nwidth.problems.poisson:Poisson",
+        "darcy": "nwidth.problems.darcy:Darcy",
+        "thermal_block": "nwidth.problems.thermal_block:ThermalBlock",
+        "power_module": "nwidth.problems.power_module:PowerModule",
+        # surrogates
+        "reduced-basis": "nwidth.rb.galerkin:ReducedBasis",
+        "pod-regression": "nwidth.rb.pod_regression:PODRegressionSurrogate",
+        "fno": "nwidth.operators.fno:FNOSurrogate",
+        "wrapped": "nwidth.operators.wrap:WrappedSurrogate",
+        # certificates
+        "residual-certificate": "nwidth.certificates.residual:ResidualCertificate",
+        "reduced-certificate": "nwidth.certificates.reduced:ReducedCertificate",
+        "conformal-certificate": "nwidth.certificates.conformal:ConformalCertificate",
+        "certified": "nwidth.online.wrappers:Certified",
+    }
+)
+
+#: Packages that belong to an extra: name -> the extra that installs it.
+EXTRAS: Mapping[str, str] = MappingProxyType(
+    {
+        "torch": "neural",
+        "h5py": "data",
+        "xarray": "data",
+        "meshio": "mesh",
+        "matplotlib": "report",
+        "pypardiso": "bench",
+    }
+)
+
+
+def available(package: str) -> bool:
+    """Whether an optional package can be imported."""
+    return importlib.util.find_spec(package) is not None
+
+
+def load_attribute(target: str) -> Any:
+    """The object at "module:attribute"; InputError names the extra to install where a package is missing."""
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "nwidth" or not package:
+            raise
+        extra = EXTRAS.get(package, "all")
+        raise InputError(
+            f"this needs the package {package!r}, which is not installed; run: pip install 'nwidth[{extra}]'"
+        ) from error
+
+
+def resolve(kind: str, extra: Sequence[type] = ()) -> Any:
+    """The class for a kind: one of the caller's own classes first, then the built-in table.
+
+    Raises InputError for an unknown kind, with what to pass.
+    """
+    for cls in extra:
+        if getattr(cls, "kind", None) == kind:
+            return cls
+    if kind not in BUILTIN:
+        raise InputError(
+            f"kind {kind!r} is not known; if it is a class of your own, pass it: nw.load(path, kinds=[MyClass]). "
+            f"Known: {', '.join(sorted(BUILTIN))}"
+        )
+    return load_attribute(BUILTIN[kind])

@@ -1,0 +1,1 @@
+"""The model file, and readers of the field's data formats."""

@@ -1,0 +1,1 @@
+"""Queries: certify, refine, and the wrappers Certified and Refining."""

@@ -1,0 +1,1 @@
+"""Parametrized equations: the protocol, its capabilities, and a zoo with known answers."""

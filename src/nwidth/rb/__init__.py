@@ -1,0 +1,1 @@
+"""Reduced bases: certified greedy Galerkin, and POD with regression."""

@@ -1,0 +1,1 @@
+"""Full-order solvers: the reference that every surrogate is measured against."""

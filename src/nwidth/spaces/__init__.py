@@ -1,0 +1,1 @@
+"""Parameter spaces (what varies) and function spaces (what is answered)."""
