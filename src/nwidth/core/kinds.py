@@ -37,6 +37,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "reduced-certificate": "nwidth.certificates.reduced:ReducedCertificate",
         "conformal-certificate": "nwidth.certificates.conformal:ConformalCertificate",
         "certified": "nwidth.online.wrappers:Certified",
+        "refining": "nwidth.online.wrappers:Refining",
     }
 )
 

@@ -70,7 +70,7 @@ class Prediction:
     """Answers for a batch of queries.
 
     `bound`, `inside`, `source` and `reason` are per sample `(B,)`; a bound may be +inf, and `reason` says why.
-    One guarantee holds for the whole batch: the weakest in it.
+    One guarantee holds for the whole batch: the weakest in it. `stats` holds per-sample costs (iterations, ...).
     """
 
     mu: Mu
@@ -82,6 +82,7 @@ class Prediction:
     source: Array
     outputs: Mapping[str, Output] = field(default_factory=dict)
     reason: Array | None = None
+    stats: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def field(self) -> Array:
@@ -109,6 +110,7 @@ class Prediction:
             source=self.source[rows],
             outputs={k: Output(o.values[rows], o.limit[rows], o.unit) for k, o in self.outputs.items()},
             reason=None if self.reason is None else self.reason[rows],
+            stats={name: values[rows] for name, values in self.stats.items()},
         )
 
 

@@ -75,6 +75,16 @@ class Systems(ABC):
     def take(self, rows: Array | slice) -> "Systems":
         """The chosen samples."""
 
+    @property
+    def terms(self) -> int:
+        """At least the number of rounded operations behind one entry of the residual (for the round-off term)."""
+        return 32
+
+    def energy(self, v: Array) -> Real:
+        """`vᵀ A v` of each sample over all dofs, constrained ones included, `(B,)`."""
+        w = v - self.lift
+        return np.einsum("bn,bn->b", w, self.apply(w))
+
     def residual(self, v: Array) -> Array:
         """`load - A (v - lift)` on the free dofs, zero elsewhere, for dofs v `(B, N)`."""
         return self.load - self.apply(v - self.lift)
@@ -102,6 +112,14 @@ class SparseSystems(Systems):
         w = np.abs(np.where(self.free, w, 0.0))
         rows = [abs(s.matrix) @ w[i] for i, s in enumerate(self._systems)]
         return np.where(self.free, np.stack(rows), 0.0) + np.abs(self.load)
+
+    @property
+    def terms(self) -> int:
+        # a row sums its products, minus the load, minus the lift, with entries that were themselves summed
+        return 8 + 2 * max(int(np.diff(s.matrix.indptr).max()) for s in self._systems)
+
+    def energy(self, v: Array) -> Real:
+        return np.array([v[i] @ (s.matrix @ v[i]) for i, s in enumerate(self._systems)])
 
     def take(self, rows: Array | slice) -> "SparseSystems":
         index = np.arange(len(self._systems))[rows]

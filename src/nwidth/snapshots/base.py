@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ class Snapshots:
         if sum(counts) > len(rows):
             raise InputError(f"asked for parts of {counts} = {sum(counts)} samples, only {len(rows)} are usable")
         edges: Sequence[int] = np.concatenate([[0], np.cumsum(counts)]).tolist()
-        return tuple(self.take(np.sort(rows[a:b])) for a, b in zip(edges[:-1], edges[1:], strict=True))
+        return tuple(self.take(np.sort(rows[a:b])) for a, b in pairwise(edges))
 
 
 def _rows(values: Any, index: Array) -> Array:

@@ -55,6 +55,6 @@ class Fitter(ABC):
         problem: Problem | None = None,
         *,
         seed: int = 0,
-        run: Run = Run(),  # noqa: B008  (frozen)
+        run: Run = Run(),
     ) -> Surrogate:
         """The fitted surrogate. Raises InputError where snapshots or problem lack what the method needs."""

@@ -1,0 +1,38 @@
+"""Limits of linear quantities of interest from the energy bound of the field.
+
+For `s(u) = l·u` and `‖u - v‖_A <= Δ`: `|s(u) - s(v)| <= ‖l‖_{A⁻¹} Δ <= ‖l‖_{X⁻¹} Δ / √α`. Linear in the field's error;
+where the functional is a load, the reduced basis does better (see `nwidth.certificates.reduced`).
+"""
+
+import numpy as np
+
+from nwidth.bounds.residual import EPS, dual_norm_upper
+from nwidth.core.arrays import Mask, Mu, Real
+from nwidth.core.prediction import Output
+from nwidth.core.validation import select
+from nwidth.problems.base import Linear, Outputs, Problem, Quantity, Stable
+from nwidth.spaces.base import InnerProduct
+
+
+def bounded_output(quantity: Quantity, v: Real, bound: Real, lower: Real, inner: InnerProduct, free: Mask) -> Output:
+    """The quantity of dofs v `(B, N)` and its limit; `lower (B,)` is the coercivity constant."""
+    values = v @ quantity.functional + quantity.offset
+    dual = dual_norm_upper(inner, np.where(free, quantity.functional, 0.0)[None])[0]
+    noise = v.shape[1] * EPS * (np.abs(v) @ np.abs(quantity.functional) + abs(quantity.offset))
+    return Output(values, dual / np.sqrt(lower) * bound + noise, quantity.unit)
+
+
+def problem_outputs(problem: Problem, mu: Mu, fields: Real, bound: Real) -> dict[str, Output]:
+    """Every quantity of the problem for fields `(B, *shape)` with energy bounds `(B,)`; empty without Outputs.
+
+    Without a stability constant the limits are +inf.
+    """
+    if not isinstance(problem, Outputs):
+        return {}
+    v = problem.space.flatten(fields)
+    if not (isinstance(problem, Stable) and isinstance(problem, Linear)):
+        unknown = np.full(len(v), np.inf)
+        return {name: Output(v @ q.functional + q.offset, unknown, q.unit) for name, q in problem.quantities().items()}
+    lower, free = problem.constant(mu).lower, problem.systems(select(mu, slice(0, 1))).free
+    inner = problem.space.inner("energy")
+    return {name: bounded_output(q, v, bound, lower, inner, free) for name, q in problem.quantities().items()}

@@ -1,0 +1,53 @@
+"""`certify`: attach the strongest certificate that the problem allows."""
+
+from nwidth.certificates.base import Certificate
+from nwidth.certificates.conformal import calibrate
+from nwidth.certificates.reduced import ReducedCertificate
+from nwidth.certificates.residual import ResidualCertificate
+from nwidth.core.errors import InputError
+from nwidth.online.wrappers import Certified
+from nwidth.problems.base import Linear, Problem, Stable
+from nwidth.rb.galerkin import ReducedBasis
+from nwidth.snapshots.base import Snapshots
+from nwidth.surrogates.base import Surrogate
+
+
+def certify(
+    surrogate: Surrogate,
+    problem: Problem | None = None,
+    *,
+    holdout: Snapshots | None = None,
+    level: float = 0.9,
+    seed: int = 0,
+) -> Certified:
+    """The surrogate with a limit on every answer.
+
+    A guaranteed bound where the problem is linear with a stability constant (a reduced basis is bounded from its
+    coefficients alone, any other field by its residual). Otherwise pass `holdout`, runs that the surrogate has never
+    seen, for a calibrated limit that holds for about `level` of the cases drawn the same way.
+
+    Raises InputError where neither is possible, with what is missing.
+    """
+    if isinstance(surrogate, Certified):
+        raise InputError("this surrogate already carries a certificate; certify its .surrogate instead")
+    return Certified(surrogate, _certificate(surrogate, problem, holdout, level, seed))
+
+
+def _certificate(
+    surrogate: Surrogate, problem: Problem | None, holdout: Snapshots | None, level: float, seed: int
+) -> Certificate:
+    if holdout is not None:
+        return calibrate(surrogate, holdout, level=level, seed=seed)
+    if problem is None:
+        raise InputError(
+            "nothing to certify against: pass the problem for a guaranteed bound, or holdout=snapshots (unseen runs) "
+            "for a calibrated one"
+        )
+    if isinstance(problem, Linear) and isinstance(problem, Stable):
+        if isinstance(surrogate, ReducedBasis):
+            return ReducedCertificate.build(surrogate, problem)
+        return ResidualCertificate(problem)
+    raise InputError(
+        f"no guarantee is possible for {type(problem).__name__}: it is not both Linear and Stable (a stability "
+        "constant is missing). Pass holdout=snapshots (unseen runs), level=0.9 for a calibrated limit"
+    )

@@ -1,0 +1,79 @@
+"""`solve`: the one way to solve a problem; the solver follows from the problem's capabilities."""
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from nwidth.core.arrays import Array, Mu
+from nwidth.core.errors import InputError
+from nwidth.core.solution import Solution, Status, Tolerance
+from nwidth.core.validation import as_mu, batch_size, check_batched
+from nwidth.problems.base import BlackBox, Diffusive, Linear, Problem, Stable
+from nwidth.solvers.base import Solver
+from nwidth.solvers.direct import Direct
+from nwidth.solvers.riesz_cg import RieszCG
+
+
+@dataclass(frozen=True)
+class OwnSolver(Solver):
+    """Calls the problem's own `solve`: for black boxes."""
+
+    def prepare(self, problem: Problem) -> BlackBox:
+        """The problem itself. Raises InputError where it has no `solve` of its own."""
+        if not isinstance(problem, BlackBox):
+            raise InputError(f"{type(problem).__name__} is not a BlackBox; inherit BlackBox and implement solve(mu)")
+        return problem
+
+    def solve(self, state: Any, mu: Mu, x0: Array | None = None, stop: Tolerance | None = None) -> Solution:
+        """The problem's own answer; a field that is not finite is a failed sample."""
+        mu = as_mu(mu, state.parameters.names)
+        begin = perf_counter()
+        fields = check_batched("the field returned by solve(mu)", np.asarray(state.solve(mu)), state.space.shape)
+        seconds = np.full(len(fields), (perf_counter() - begin) / max(len(fields), 1))
+        if len(fields) != batch_size(mu):
+            raise InputError(
+                f"solve(mu) returned {len(fields)} fields for {batch_size(mu)} parameters; return one each"
+            )
+        finite = np.isfinite(fields).reshape(len(fields), -1).all(axis=1)
+        return Solution(fields, np.where(finite, Status.CONVERGED, Status.FAILED), {"seconds": seconds})
+
+
+def default_solver(problem: Problem) -> Solver:
+    """The solver that suits the problem's capabilities; `explain` says why."""
+    return _choose(problem)[0]
+
+
+def explain(problem: Problem) -> str:
+    """Which solver `default_solver` picks, and the capability that decided it."""
+    return _choose(problem)[1]
+
+
+def _choose(problem: Problem) -> tuple[Solver, str]:
+    if isinstance(problem, BlackBox):
+        return OwnSolver(), "the problem brings its own solver"
+    if isinstance(problem, Diffusive) and isinstance(problem, Stable):
+        return RieszCG(), "diffusion on a grid: conjugate gradients with a fast sine transform, batched"
+    if isinstance(problem, Linear):
+        return Direct(), "one sparse matrix per parameter: direct factorisation, one symbolic analysis"
+    raise InputError(
+        f"{type(problem).__name__} offers no way to be solved; inherit Linear (implement assemble) or BlackBox "
+        "(implement solve)"
+    )
+
+
+def solve(
+    problem: Problem,
+    mu: Mu | Array,
+    solver: Solver | None = None,
+    *,
+    x0: Array | None = None,
+    stop: Tolerance | None = None,
+) -> Solution:
+    """Full-order solutions of a batch of parameters, `(B, *space.shape)`, with a status for every sample.
+
+    To solve many batches, keep the state yourself: `state = solver.prepare(problem)`, `solver.solve(state, mu)`.
+    """
+    chosen = solver or default_solver(problem)
+    return chosen.solve(chosen.prepare(problem), as_mu(mu, problem.parameters.names), x0, stop)

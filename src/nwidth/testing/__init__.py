@@ -1,0 +1,1 @@
+"""Public conformance suites and problems with known answers, for kinds that users write themselves."""
