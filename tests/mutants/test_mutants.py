@@ -1,0 +1,112 @@
+"""The code broken on purpose, one line at a time: the suite must notice each.
+
+A mutant replaces one expression in a copy of the package and runs the tests that should object. Exit code 1 (tests
+failed) is the only accepted outcome: a collection error would prove nothing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+RESIDUAL = ("tests/bounds/test_residual.py", "tests/certificates/test_residual_certificate.py")
+CG = ("tests/solvers/test_riesz_cg.py",)
+
+MUTANTS = [
+    Mutant(
+        "a bound without the stability constant",
+        "bounds/residual.py",
+        "upper=dual / np.sqrt(stability.lower) + floor",
+        "upper=dual + floor",
+        RESIDUAL,
+    ),
+    Mutant(
+        "a bound without the Riesz map",
+        "bounds/residual.py",
+        "z = inner.riesz(r)",
+        "z = r",
+        RESIDUAL,
+    ),
+    Mutant(
+        "the Riesz map applied twice",
+        "bounds/residual.py",
+        "z = inner.riesz(r)",
+        "z = inner.riesz(inner.riesz(r)); return np.sqrt(np.einsum('bn,bn->b', r, z))",
+        RESIDUAL,
+    ),
+    Mutant(
+        "a bound evaluated in float32",
+        "bounds/residual.py",
+        "dual = dual_norm_upper(inner, systems.residual(v))",
+        "dual = dual_norm_upper(inner, systems.residual(v.astype(np.float32)).astype(np.float32))",
+        RESIDUAL,
+    ),
+    Mutant(
+        "a bound for a field that misses the boundary data",
+        "problems/base.py",
+        "return np.where(self.free, v, self.lift)",
+        "return v",
+        RESIDUAL,
+    ),
+    Mutant(
+        "no round-off term",
+        "bounds/residual.py",
+        "return systems.terms * EPS * scale",
+        "return 0 * EPS * scale",
+        RESIDUAL,
+    ),
+    Mutant(
+        "Gauss-Radau from the wrong end of the spectrum",
+        "bounds/gauss_radau.py",
+        "self._mu = SHRINK * np.asarray(lower, dtype=np.float64)",
+        "self._mu = 30 * np.asarray(lower, dtype=np.float64)",
+        CG,
+    ),
+    Mutant(
+        "conjugate gradients that trust the recursive residual",
+        "solvers/riesz_cg.py",
+        "true = systems.residual(v)",
+        "true = 0.1 * run.residual",
+        CG,
+    ),
+    Mutant(
+        "an energy bound without the step's own factor",
+        "solvers/riesz_cg.py",
+        "radau.advance(step, ratio)",
+        "radau.advance(0.5 * step, 0.5 * ratio)",
+        CG,
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+def test_the_suite_notices(mutant: Mutant, tmp_path: Path) -> None:
+    copy = tmp_path / "src" / "nwidth"
+    shutil.copytree(ROOT / "src" / "nwidth", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    target = copy / mutant.file
+    text = target.read_text()
+    assert text.count(mutant.old) == 1, f"the mutant no longer fits {mutant.file}: update it"
+    target.write_text(text.replace(mutant.old, mutant.new))
+    env = os.environ | {"PYTHONPATH": str(tmp_path / "src"), "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow"]
+    result = subprocess.run(
+        [*command, "-o", "addopts=", *mutant.tests], cwd=ROOT, env=env, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 1, f"survived: {mutant.name}\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
