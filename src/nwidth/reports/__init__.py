@@ -1,0 +1,1 @@
+"""What people read: the verdict, its pictures, and the report that holds both."""
