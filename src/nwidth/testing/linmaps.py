@@ -1,0 +1,195 @@
+"""Conformance suite for linear maps: inherit, write two hooks, and pytest runs every check.
+
+    class TestMyMap(LinearMapConformance):
+        def make(self):            # a small map in float64 with fresh random parameters
+            return MyMap(...)
+        def oracle(self, linear_map):   # its matrix (N_out, N_in), computed from the parameters in another way
+            ...
+
+Everything is checked on fresh parameters and again after a training step.
+"""
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from nwidth.core.arrays import Array
+from nwidth.linmaps.base import Cost, LinearMap
+from nwidth.linmaps.convert import to_dense
+
+_PRODUCTS = {"aten.mm.default": 0, "aten.bmm.default": 0, "aten.addmm.default": 1, "aten.baddbmm.default": 1}
+
+
+class ProductCounter(TorchDispatchMode):
+    """Counts the operations of all matrix products inside `with ProductCounter() as counter`, and their bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cost = Cost(0, 0)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Count, then do."""
+        result = func(*args, **(kwargs or {}))
+        first = _PRODUCTS.get(str(func))
+        if first is not None:
+            left, right = args[first], args[first + 1]
+            flops = 2 * left.numel() * right.shape[-1]
+            self.cost += Cost(flops, sum(t.numel() * t.itemsize for t in (left, right, result)))
+        return result
+
+
+class LinearMapConformance:
+    """The checks; a subclass provides `make` and `oracle`."""
+
+    #: Largest relative deviation from the oracle, in float64.
+    tolerance = 1e-12
+    #: Numbers among the parameters that change nothing: 0 unless the kind documents an exact gauge freedom.
+    gauge = 0
+    #: False for a kind whose work is not matrix products (an FFT).
+    counted = True
+
+    def make(self) -> LinearMap:
+        """A small map in float64 with fresh random parameters."""
+        raise TypeError(f"{type(self).__name__} must define make()")
+
+    def oracle(self, linear_map: LinearMap) -> Array:
+        """The matrix `(N_out, N_in)`, computed from the parameters without the code under test."""
+        raise TypeError(f"{type(self).__name__} must define oracle()")
+
+    def states(self) -> Iterator[LinearMap]:
+        """The map as made, and after a step of training."""
+        torch.manual_seed(0)
+        linear_map = self.make()
+        yield linear_map
+        before = [p.detach().clone() for p in linear_map.parameters()]
+        optimiser = torch.optim.AdamW(linear_map.parameters(), lr=0.1)
+        (linear_map(self.draw(linear_map, side=1)) - 1).abs().square().sum().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        moved = all(bool((p != q).any()) for p, q in zip(linear_map.parameters(), before, strict=True))
+        _require(moved, "a training step left a parameter as it was: is it used in forward?")
+        yield linear_map
+
+    def draw(self, linear_map: LinearMap, side: int, batch: int = 3, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Random batch for the output (side 0) or the input (side 1)."""
+        return torch.randn(batch, *linear_map.shape[side], dtype=dtype)
+
+    def test_agrees_with_the_oracle(self) -> None:
+        """`forward` is the oracle's matrix, for several samples at once."""
+        for linear_map in self.states():
+            matrix = self.oracle(linear_map)
+            with torch.no_grad():
+                _close(to_dense(linear_map).numpy(), matrix, self.tolerance)
+                x = self.draw(linear_map, side=1)
+                _close(linear_map(x).reshape(3, -1).numpy(), x.reshape(3, -1).numpy() @ matrix.T, self.tolerance)
+
+    def test_complex_input(self) -> None:
+        """Complex input gives the matrix product too."""
+        for linear_map in self.states():
+            x = self.draw(linear_map, side=1, dtype=torch.complex128)
+            y = linear_map(x).detach().reshape(3, -1).numpy()
+            _close(y, x.reshape(3, -1).numpy() @ self.oracle(linear_map).T, self.tolerance)
+
+    def test_adjoint(self) -> None:
+        """<A x, y> = <x, Aᴴ y> for real and complex vectors."""
+        for linear_map in self.states():
+            for dtype in (torch.float64, torch.complex128):
+                x, y = (self.draw(linear_map, side, dtype=dtype).requires_grad_(False) for side in (1, 0))
+                with torch.no_grad():
+                    left = _inner(linear_map(x), y)
+                    right = _inner(x, linear_map.adjoint(y))
+                _close(right, left, 10 * self.tolerance)
+
+    def test_gradients(self) -> None:
+        """Derivatives by input and parameters against central differences."""
+        for linear_map in self.states():
+            weight = self.draw(linear_map, side=0)
+
+            def loss(x: Tensor, *_: Tensor, linear_map: LinearMap = linear_map, weight: Tensor = weight) -> Tensor:
+                y = linear_map(x)
+                return ((y.real + y.imag if y.is_complex() else y) * weight).square().sum()
+
+            x = self.draw(linear_map, side=1).requires_grad_()
+            _require(torch.autograd.gradcheck(loss, (x, *linear_map.parameters())), "gradcheck failed")
+
+    def test_rebuilds_from_its_parameters_alone(self) -> None:
+        """Another instance with the same parameters is the same map; nothing else is state."""
+        for linear_map in self.states():
+            state = linear_map.state_dict()
+            _require(
+                set(state) == {name for name, _ in linear_map.named_parameters()},
+                f"state {sorted(state)} holds more than the parameters",
+            )
+            again = self.make()
+            again.load_state_dict({name: value.clone() for name, value in state.items()})
+            np.testing.assert_array_equal(to_dense(again).detach().numpy(), to_dense(linear_map).detach().numpy())
+
+    def test_no_parameter_is_redundant(self) -> None:
+        """The matrix depends on every direction in parameter space: its Jacobian has full rank (up to `gauge`)."""
+        for linear_map in self.states():
+            _require(all(not p.is_complex() for p in linear_map.parameters()), "parameters must be real")
+            names = [name for name, _ in linear_map.named_parameters()]
+
+            def dense(*values: Tensor, linear_map: LinearMap = linear_map, names: list[str] = names) -> Tensor:
+                return torch.func.functional_call(
+                    _Matrix(linear_map), {f"linear_map.{n}": v for n, v in zip(names, values, strict=True)}, ()
+                )
+
+            values = tuple(p.detach() for p in linear_map.parameters())
+            blocks = torch.autograd.functional.jacobian(dense, values)
+            jacobian = torch.cat([b.reshape(-1, v.numel()) for b, v in zip(blocks, values, strict=True)], dim=1)
+            rank = int(torch.linalg.matrix_rank(jacobian, rtol=1e-9))
+            count = sum(v.numel() for v in values)
+            _require(rank == count - self.gauge, f"{count} parameters, but only {rank} independent directions")
+
+    def test_cost_is_what_is_counted(self) -> None:
+        """`cost` against the products that are executed."""
+        if not self.counted:
+            return
+        linear_map = self.make()
+        for batch in (1, 5):
+            x = self.draw(linear_map, side=1, batch=batch)
+            with torch.no_grad(), ProductCounter() as counter:
+                linear_map(x)
+            _require(counter.cost == linear_map.cost(batch), f"counted {counter.cost}, cost() {linear_map.cost(batch)}")
+
+    def test_refuses_another_shape(self) -> None:
+        """InputError (a ValueError) for a sample without batch axis."""
+        linear_map = self.make()
+        try:
+            linear_map(self.draw(linear_map, side=1)[0])
+        except ValueError as error:
+            _require("expected" in str(error), f"the message does not say what was expected: {error}")
+        else:
+            _require(False, "an input without batch axis was accepted")
+
+
+class _Matrix(torch.nn.Module):
+    """`to_dense` as a module, real and imaginary parts stacked, for `functional_call`."""
+
+    def __init__(self, linear_map: LinearMap):
+        super().__init__()
+        self.linear_map = linear_map
+
+    def forward(self) -> Tensor:
+        matrix = to_dense(self.linear_map)
+        return torch.view_as_real(matrix) if matrix.is_complex() else matrix
+
+
+def _inner(a: Tensor, b: Tensor) -> Array:
+    """`Σ a conj(b)` of each sample."""
+    return (a * b.conj()).reshape(len(a), prod(a.shape[1:])).sum(dim=1).numpy()
+
+
+def _close(found: Array, expected: Array, tolerance: float) -> None:
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(1.0, float(np.abs(expected).max())))
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)
