@@ -100,8 +100,7 @@ def test_residual_tolerance_is_that_of_the_recomputed_residual():
 
 
 def test_zero_load_is_solved_exactly_with_a_positive_bound():
-    problem = DenseProblem(size=5, g=0.0)
-    object.__setattr__(problem, "_load", np.zeros(5))
+    problem = DenseProblem(size=5, g=0.0, load=0.0)
     solution = solved(problem, Tolerance("energy", 1e-6))
     assert (solution.field == 0).all() and solution.converged.all() and (solution.stats["bound"] > 0).all()
 

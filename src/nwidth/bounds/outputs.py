@@ -10,7 +10,7 @@ from nwidth.bounds.residual import EPS, dual_norm_upper
 from nwidth.core.arrays import Mask, Mu, Real
 from nwidth.core.prediction import Output
 from nwidth.core.validation import select
-from nwidth.problems.base import Linear, Outputs, Problem, Quantity, Stable
+from nwidth.problems.base import Outputs, Problem, Quantity, is_coercive
 from nwidth.spaces.base import InnerProduct
 
 
@@ -29,10 +29,11 @@ def problem_outputs(problem: Problem, mu: Mu, fields: Real, bound: Real) -> dict
     """
     if not isinstance(problem, Outputs):
         return {}
+    quantities = problem.quantities()
     v = problem.space.flatten(fields)
-    if not (isinstance(problem, Stable) and isinstance(problem, Linear)):
+    if not is_coercive(problem):
         unknown = np.full(len(v), np.inf)
-        return {name: Output(v @ q.functional + q.offset, unknown, q.unit) for name, q in problem.quantities().items()}
+        return {name: Output(v @ q.functional + q.offset, unknown, q.unit) for name, q in quantities.items()}
     lower, free = problem.constant(mu).lower, problem.systems(select(mu, slice(0, 1))).free
     inner = problem.space.inner("energy")
-    return {name: bounded_output(q, v, bound, lower, inner, free) for name, q in problem.quantities().items()}
+    return {name: bounded_output(q, v, bound, lower, inner, free) for name, q in quantities.items()}

@@ -19,7 +19,7 @@ from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
 from nwidth.core.prediction import Prediction
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import select
-from nwidth.problems.base import Linear, Problem, Stable
+from nwidth.problems.base import Coercive, is_coercive
 
 #: Dofs per piece of a batch: the bound's vectors stay in cache.
 _PIECE = 100_000
@@ -34,10 +34,10 @@ class ResidualCertificate(Certificate):
     """
 
     kind: ClassVar[str] = "residual-certificate"
-    problem: Problem
+    problem: Coercive
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.problem, Linear) and isinstance(self.problem, Stable)):
+        if not is_coercive(self.problem):
             raise InputError(
                 f"no residual bound for {type(self.problem).__name__}: it must inherit Linear (implement assemble) and "
                 "Stable (implement constant). Without a stability constant, certify with runs of your own: "
@@ -53,10 +53,10 @@ class ResidualCertificate(Certificate):
         """The prediction in float64 with prescribed values imposed, and its bounds."""
         space = self.problem.space
         fields = np.array(prediction.field)
-        if np.iscomplexobj(fields) and fields.shape[1:] == space.shape:
+        if np.iscomplexobj(fields):
             raise InputError("fields are complex; the coercive residual bound is for real fields")
         v = space.flatten(fields).astype(np.float64)
-        finite = np.isfinite(v).all(axis=1)
+        finite = np.asarray(np.isfinite(v).all(axis=1))
         bound, proven = np.full(len(v), np.inf), True
         step = max(1, _PIECE // space.size)
         inner = space.inner("energy")
@@ -65,16 +65,16 @@ class ResidualCertificate(Certificate):
             if len(rows):
                 v[rows], bound[rows], known = self._bound_piece(inner, prediction.mu, v, rows)
                 proven &= known
-        reason = np.where(finite, "", "the field is not finite").astype(object)
-        certified = replace(
+        values = space.unflatten(v)
+        return replace(
             prediction,
-            values=space.unflatten(v),
+            values=values,
             space=space,
             bound=bound,
             guarantee=self.guarantee if proven else Estimate("energy norm", "a proven stability constant"),
-            reason=reason,
+            reason=np.where(finite, "", "the field is not finite").astype(object),
+            outputs=problem_outputs(self.problem, prediction.mu, values, bound),
         )
-        return replace(certified, outputs=problem_outputs(self.problem, prediction.mu, certified.values, bound))
 
     def _bound_piece(self, inner: Any, mu: Mapping[str, Array], v: Real, rows: Array) -> tuple[Real, Real, bool]:
         part = select(mu, rows)

@@ -1,7 +1,8 @@
 """What a full-order solver returns: fields, a status for every sample, and what it cost."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default
 from enum import IntEnum
 from typing import Literal, TypeAlias
 
@@ -41,7 +42,7 @@ class Solution:
 
     field: Array
     status: Array
-    stats: Mapping[str, Array] = field(default_factory=dict)
+    stats: Mapping[str, Array] = default(default_factory=dict)
     note: str = ""
 
     @property

@@ -6,7 +6,7 @@ from nwidth.certificates.reduced import ReducedCertificate
 from nwidth.certificates.residual import ResidualCertificate
 from nwidth.core.errors import InputError
 from nwidth.online.wrappers import Certified
-from nwidth.problems.base import Linear, Problem, Stable
+from nwidth.problems.base import Problem, is_coercive
 from nwidth.rb.galerkin import ReducedBasis
 from nwidth.snapshots.base import Snapshots
 from nwidth.surrogates.base import Surrogate
@@ -43,7 +43,7 @@ def _certificate(
             "nothing to certify against: pass the problem for a guaranteed bound, or holdout=snapshots (unseen runs) "
             "for a calibrated one"
         )
-    if isinstance(problem, Linear) and isinstance(problem, Stable):
+    if is_coercive(problem):
         if isinstance(surrogate, ReducedBasis):
             return ReducedCertificate.build(surrogate, problem)
         return ResidualCertificate(problem)

@@ -12,7 +12,7 @@ from nwidth.core.errors import InputError, WorkError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
 from nwidth.core.prediction import Prediction, Source
 from nwidth.core.solution import Solution, Tolerance
-from nwidth.problems.base import BlackBox, Linear, Problem, Stable
+from nwidth.problems.base import BlackBox, Coercive, Problem, is_coercive
 from nwidth.solvers.base import Solver
 from nwidth.solvers.choose import solve
 from nwidth.solvers.riesz_cg import RieszCG
@@ -33,7 +33,7 @@ def refine(prediction: Prediction, problem: Problem, rtol: float = 1e-4, *, solv
         raise InputError(f"rtol is {rtol}; it is a relative tolerance: choose a number between 0 and 1")
     if isinstance(problem, BlackBox):
         return _solved_afresh(prediction, problem)
-    if not (isinstance(problem, Linear) and isinstance(problem, Stable)):
+    if not is_coercive(problem):
         raise InputError(
             f"{type(problem).__name__} has no stability constant, so no tolerance can be guaranteed; inherit Stable, "
             "or solve it with nw.solve(problem, mu)"
@@ -62,7 +62,7 @@ def _require(solution: Solution, rtol: float) -> None:
         )
 
 
-def _refined(prediction: Prediction, problem: Problem, solution: Solution) -> Prediction:
+def _refined(prediction: Prediction, problem: Coercive, solution: Solution) -> Prediction:
     stability = problem.constant(prediction.mu)
     worked = solution.stats["iterations"] > 0
     guarantee: Guarantee = Rigorous("energy norm", ("reduction", "algebraic", "round-off"))

@@ -7,7 +7,7 @@ happens to carry the right word.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import numpy as np
 import scipy.sparse as sp
@@ -163,6 +163,15 @@ class Stable(Problem):
     @abstractmethod
     def constant(self, mu: Mu, field: Array | None = None) -> Stability:
         """Stability of each sample relative to `space.inner('energy')`; `field` for nonlinear problems."""
+
+
+class Coercive(Linear, Stable):
+    """A linear problem with a stability constant: what residual bounds and refinement need."""
+
+
+def is_coercive(problem: Problem | None) -> TypeGuard[Coercive]:
+    """Whether the problem is both Linear and Stable (by inheriting Coercive, or the two on their own)."""
+    return isinstance(problem, Linear) and isinstance(problem, Stable)
 
 
 @dataclass(frozen=True)

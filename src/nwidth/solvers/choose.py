@@ -10,7 +10,7 @@ from nwidth.core.arrays import Array, Mu
 from nwidth.core.errors import InputError
 from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, check_batched
-from nwidth.problems.base import BlackBox, Diffusive, Linear, Problem, Stable
+from nwidth.problems.base import BlackBox, Diffusive, Linear, Problem, is_coercive
 from nwidth.solvers.base import Solver
 from nwidth.solvers.direct import Direct
 from nwidth.solvers.riesz_cg import RieszCG
@@ -53,7 +53,7 @@ def explain(problem: Problem) -> str:
 def _choose(problem: Problem) -> tuple[Solver, str]:
     if isinstance(problem, BlackBox):
         return OwnSolver(), "the problem brings its own solver"
-    if isinstance(problem, Diffusive) and isinstance(problem, Stable):
+    if isinstance(problem, Diffusive) and is_coercive(problem):
         return RieszCG(), "diffusion on a grid: conjugate gradients with a fast sine transform, batched"
     if isinstance(problem, Linear):
         return Direct(), "one sparse matrix per parameter: direct factorisation, one symbolic analysis"

@@ -17,7 +17,7 @@ from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, check_finite, select
-from nwidth.problems.base import Linear, Problem, Stable, Systems
+from nwidth.problems.base import Coercive, Problem, Systems, is_coercive
 from nwidth.solvers.base import Solver
 from nwidth.spaces.base import InnerProduct
 
@@ -31,7 +31,7 @@ _CACHE = 40_000
 class RieszState:
     """What all solves of a problem share: the problem and its inner product (transform or factorisation)."""
 
-    problem: Linear
+    problem: Coercive
     inner: InnerProduct
 
 
@@ -49,7 +49,7 @@ class RieszCG(Solver):
 
     def prepare(self, problem: Problem) -> RieszState:
         """The state to hand to `solve`. Raises InputError without the capabilities Linear and Stable."""
-        if not (isinstance(problem, Linear) and isinstance(problem, Stable)):
+        if not is_coercive(problem):
             raise InputError(
                 f"{type(problem).__name__} is not both Linear and Stable; this solver needs a symmetric matrix and a "
                 "stability constant. Use nwidth.solvers.direct.Direct, or inherit Stable and implement constant(mu)"

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,7 +13,7 @@ from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.seeding import generator
 from nwidth.core.storable import Parts
 from nwidth.core.validation import as_mu, batch_size
-from nwidth.problems.base import Linear, Outputs, Quantity, Stability, Stable, System
+from nwidth.problems.base import Coercive, Outputs, Quantity, Stability, System
 from nwidth.spaces.base import FunctionSpace, InnerProduct, ParameterSpace
 
 
@@ -101,27 +100,19 @@ class DenseSpace(FunctionSpace):
         return cls(arrays["matrix"])
 
 
-@dataclass(frozen=True)
-class DenseProblem(Linear, Stable, Outputs):
+class DenseProblem(Coercive, Outputs):
     """n free dofs, contrast `upper / lower` of the spectrum of X⁻¹A, prescribed value `g` at node 0."""
 
-    size: int = 12
-    seed: int = 0
-    contrast: float = 10.0
-    g: float = 0.5
-
-    def __post_init__(self) -> None:
-        rng = generator(self.seed, 0)
-        n = self.size
-        factor = np.tril(rng.normal(size=(n, n)) / n) + np.eye(n)
-        q = np.linalg.qr(rng.normal(size=(n, n)))[0]
-        spectrum = np.geomspace(1.0, self.contrast, n) if n > 1 else np.ones(1)
-        object.__setattr__(self, "_root", factor @ q)
-        object.__setattr__(self, "_spectrum", spectrum)
-        object.__setattr__(self, "_load", rng.normal(size=n))
-        object.__setattr__(self, "_coupling", rng.normal(size=n))
-        object.__setattr__(self, "_space", DenseSpace(factor @ factor.T))
-        object.__setattr__(self, "_parameters", Interval())
+    def __init__(self, size: int = 12, seed: int = 0, contrast: float = 10.0, g: float = 0.5, load: float = 1.0):
+        rng = generator(seed, 0)
+        factor = np.tril(rng.normal(size=(size, size)) / size) + np.eye(size)
+        self.size, self.g = size, g
+        self._root = factor @ np.linalg.qr(rng.normal(size=(size, size)))[0]
+        self._spectrum = np.geomspace(1.0, contrast, size) if size > 1 else np.ones(1)
+        self._load = load * rng.normal(size=size)
+        self._coupling = rng.normal(size=size)
+        self._space = DenseSpace(factor @ factor.T)
+        self._parameters = Interval()
 
     @property
     def parameters(self) -> ParameterSpace:
