@@ -1,0 +1,171 @@
+"""Steps are done once, redone when an input changes, and continued after an interruption."""
+
+import errno
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nwidth.core.errors import InputError, WorkError
+from nwidth.study.lock import alone_in
+from nwidth.study.steps import RECORD, State, Step, execute, keys
+
+
+class Log:
+    """Counts what was really done."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def step(self, name: str, *needs: str, **inputs: object) -> Step:
+        def work(folder: Path, upstream: dict[str, Path]) -> dict[str, object]:
+            self.done.append(name)
+            text = "+".join([name, str(inputs), *((upstream[n] / "out.txt").read_text() for n in needs)])
+            (folder / "out.txt").write_text(text)
+            return {"length": len(text)}
+
+        return Step(name, inputs, work, needs, title=name.upper())
+
+    def study(self, train: int = 10, test: int = 5, modes: int = 3) -> list[Step]:
+        return [
+            self.step("train", n=train),
+            self.step("test", n=test),
+            self.step("fit", "train", modes=modes),
+            self.step("report", "fit", "test"),
+        ]
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+def test_second_run_does_nothing(log, tmp_path):
+    first = execute(log.study(), tmp_path)
+    assert log.done == ["train", "test", "fit", "report"]
+    again = execute(log.study(), tmp_path)
+    assert len(log.done) == 4
+    assert {e.state for e in again.values()} == {State.REUSED}
+    assert again["report"].folder == first["report"].folder
+    assert again["fit"].summary == first["fit"].summary
+
+
+@pytest.mark.parametrize(
+    ("change", "redone"),
+    [
+        ({"test": 6}, ["test", "report"]),
+        ({"modes": 4}, ["fit", "report"]),
+        ({"train": 11}, ["train", "fit", "report"]),
+    ],
+)
+def test_only_what_changed_is_done_again(log, tmp_path, change, redone):
+    execute(log.study(), tmp_path)
+    log.done.clear()
+    execute(log.study(**change), tmp_path)
+    assert log.done == redone
+    log.done.clear()
+    execute(log.study(), tmp_path)  # and back: the old results are still there
+    assert log.done == []
+
+
+def test_version_is_part_of_the_key(log, monkeypatch):
+    before = keys(log.study())
+    monkeypatch.setattr("nwidth.study.steps.__version__", "99.0")
+    after = keys(log.study())
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_upto_does_what_is_needed_and_no_more(log, tmp_path):
+    done = execute(log.study(), tmp_path, upto="fit")
+    assert log.done == ["train", "fit"]
+    assert list(done) == ["train", "fit"]
+
+
+def test_unknown_step_is_refused_before_work(log, tmp_path):
+    with pytest.raises(InputError, match=r"'fitt'.*train, test, fit, report"):
+        execute(log.study(), tmp_path, upto="fitt")
+    assert log.done == []
+
+
+def test_step_that_needs_a_later_one_is_refused(log):
+    with pytest.raises(InputError, match="must stand before"):
+        keys([log.step("fit", "train"), log.step("train")])
+
+
+def test_record_says_where_the_result_came_from(log, tmp_path):
+    done = execute(log.study(), tmp_path)
+    record = json.loads((done["fit"].folder / RECORD).read_text())
+    assert record["inputs"] == {"modes": 3}
+    assert record["from"] == {"train": done["train"].folder.name}
+
+
+def test_failed_step_leaves_no_result_and_is_continued(tmp_path):
+    """The second attempt finds what the first had finished."""
+    seen = []
+
+    def work(folder: Path, upstream: dict[str, Path]) -> dict[str, object]:
+        seen.append(sorted(p.name for p in folder.iterdir()))
+        (folder / f"part{len(seen)}").touch()
+        if len(seen) == 1:
+            raise WorkError("did not converge")
+        return {}
+
+    steps = [Step("solve", {}, work)]
+    with pytest.raises(WorkError, match="did not converge"):
+        execute(steps, tmp_path)
+    assert [p.suffix for p in tmp_path.glob("solve-*")] == [".partial"]
+    states = []
+    execute(steps, tmp_path, listen=lambda event: states.append(event.state))
+    assert states == [State.CONTINUED, State.DONE]
+    assert seen == [[], ["part1"]]
+    assert [p.suffix for p in tmp_path.glob("solve-*")] == [""]
+
+
+def test_full_disk_is_a_work_error_that_says_how_to_go_on(tmp_path):
+    def work(folder: Path, upstream: dict[str, Path]) -> dict[str, object]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(WorkError, match="disk is full.*run the same command again"):
+        execute([Step("solve", {}, work)], tmp_path)
+
+
+def test_another_error_of_the_system_is_not_called_a_full_disk(tmp_path):
+    def work(folder: Path, upstream: dict[str, Path]) -> dict[str, object]:
+        raise FileNotFoundError("gone")
+
+    with pytest.raises(FileNotFoundError, match="gone"):
+        execute([Step("solve", {}, work)], tmp_path)
+
+
+def test_second_run_in_the_same_folder_is_refused(log, tmp_path):
+    with alone_in(tmp_path), pytest.raises(WorkError, match="another run"):
+        execute(log.study(), tmp_path)
+    assert log.done == []
+    execute(log.study(), tmp_path)
+    assert len(log.done) == 4
+
+
+def test_killed_run_leaves_no_lock(tmp_path):
+    code = (
+        "import sys, time, pathlib; from nwidth.study.lock import alone_in\n"
+        "with alone_in(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(WorkError, match="another run"), alone_in(tmp_path):
+        pass
+    holder.kill()
+    holder.wait()
+    time.sleep(0.05)
+    with alone_in(tmp_path):
+        pass
+
+
+def test_work_folder_under_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="work folder"), alone_in(tmp_path / "file" / "work"):
+        pass
