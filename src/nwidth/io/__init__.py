@@ -1,1 +1,1 @@
-"""The model file, and readers of the field's data formats."""
+"""The model file, and readers of the data formats that people have."""
