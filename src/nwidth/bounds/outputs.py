@@ -22,10 +22,12 @@ def bounded_output(quantity: Quantity, v: Real, bound: Real, lower: Real, inner:
     return Output(values, dual / np.sqrt(lower) * bound + noise, quantity.unit)
 
 
-def problem_outputs(problem: Problem, mu: Mu, fields: Real, bound: Real) -> dict[str, Output]:
+def problem_outputs(
+    problem: Problem, mu: Mu, fields: Real, bound: Real, inner: InnerProduct | None = None
+) -> dict[str, Output]:
     """Every quantity of the problem for fields `(B, *shape)` with energy bounds `(B,)`; empty without Outputs.
 
-    Without a stability constant the limits are +inf.
+    Without a stability constant the limits are +inf. `inner` is the energy product where the caller holds it already.
     """
     if not isinstance(problem, Outputs):
         return {}
@@ -35,5 +37,5 @@ def problem_outputs(problem: Problem, mu: Mu, fields: Real, bound: Real) -> dict
         unknown = np.full(len(v), np.inf)
         return {name: Output(v @ q.functional + q.offset, unknown, q.unit) for name, q in quantities.items()}
     lower, free = problem.constant(mu).lower, problem.systems(select(mu, slice(0, 1))).free
-    inner = problem.space.inner("energy")
+    inner = inner or problem.space.inner("energy")
     return {name: bounded_output(q, v, bound, lower, inner, free) for name, q in quantities.items()}

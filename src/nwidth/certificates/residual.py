@@ -5,7 +5,7 @@ imposed, and the full-order solution on the same grid or mesh.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,6 +20,7 @@ from nwidth.core.prediction import Prediction
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import select
 from nwidth.problems.base import Coercive, is_coercive
+from nwidth.spaces.base import InnerProduct
 
 #: Dofs per piece of a batch: the bound's vectors stay in cache.
 _PIECE = 100_000
@@ -35,6 +36,7 @@ class ResidualCertificate(Certificate):
 
     kind: ClassVar[str] = "residual-certificate"
     problem: Coercive
+    inner: InnerProduct = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not is_coercive(self.problem):
@@ -43,6 +45,7 @@ class ResidualCertificate(Certificate):
                 "Stable (implement constant). Without a stability constant, certify with runs of your own: "
                 "nw.certify(surrogate, holdout=snapshots, level=0.9)"
             )
+        object.__setattr__(self, "inner", self.problem.space.inner("energy"))
 
     @property
     def guarantee(self) -> Guarantee:
@@ -59,11 +62,10 @@ class ResidualCertificate(Certificate):
         finite = np.asarray(np.isfinite(v).all(axis=1))
         bound, proven = np.full(len(v), np.inf), True
         step = max(1, _PIECE // space.size)
-        inner = space.inner("energy")
         for first in range(0, len(v), step):
             rows = first + np.flatnonzero(finite[first : first + step])
             if len(rows):
-                v[rows], bound[rows], known = self._bound_piece(inner, prediction.mu, v, rows)
+                v[rows], bound[rows], known = self._bound_piece(prediction.mu, v, rows)
                 proven &= known
         values = space.unflatten(v)
         return replace(
@@ -73,14 +75,14 @@ class ResidualCertificate(Certificate):
             bound=bound,
             guarantee=self.guarantee if proven else Estimate("energy norm", "a proven stability constant"),
             reason=np.where(finite, "", "the field is not finite").astype(object),
-            outputs=problem_outputs(self.problem, prediction.mu, values, bound),
+            outputs=problem_outputs(self.problem, prediction.mu, values, bound, self.inner),
         )
 
-    def _bound_piece(self, inner: Any, mu: Mapping[str, Array], v: Real, rows: Array) -> tuple[Real, Real, bool]:
+    def _bound_piece(self, mu: Mapping[str, Array], v: Real, rows: Array) -> tuple[Real, Real, bool]:
         part = select(mu, rows)
         systems, stability = self.problem.systems(part), self.problem.constant(part)
         imposed = systems.impose(v[rows])
-        return imposed, energy_bounds(systems, imposed, inner, stability).upper, stability.proven
+        return imposed, energy_bounds(systems, imposed, self.inner, stability).upper, stability.proven
 
     def to_parts(self) -> Parts:
         """The problem as a child. Raises InputError for a problem that cannot be stored."""

@@ -56,7 +56,7 @@ class Certified(Surrogate):
 
 @dataclass(frozen=True)
 class Refining(Surrogate):
-    """Answers every query to a guaranteed relative tolerance: the surrogate's answer where it suffices, else refined."""
+    """Answers every query to a guaranteed relative tolerance: the surrogate's answer, refined where necessary."""
 
     kind: ClassVar[str] = "refining"
     certified: Certified
