@@ -26,11 +26,25 @@ class Plate:
 
 
 @dataclass(frozen=True)
+class Training:
+    """A section of its own, inside of the options."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    epochs: int = 5
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0:
+            raise InputError(f"epochs is {self.epochs}; choose 0 or more")
+
+
+@dataclass(frozen=True)
 class Network:
     """A stand-in for a method with a required option."""
 
     modes: int
     learning_rate: float = 1e-3
+    training: Training = Training()
 
 
 CHOICES = Choices({"plate": lambda: Plate}, {"network": lambda: Network})
@@ -60,6 +74,12 @@ def test_good_study_is_built():
     assert (built.name, built.workdir) == ("plate", Path("here/plate-results"))
 
 
+def test_nested_section_is_built():
+    built = study(GOOD.replace("modes: 4", "modes: 4, training: {epochs: 9}"))
+    assert built.method.instance.training == Training(9)
+    assert built.method.inputs["training"] == {"epochs": 9}
+
+
 def test_inputs_of_a_key_write_out_the_defaults():
     assert study(GOOD).problem.inputs == {
         "kind": "plate", "resolution": 16, "values": [3.0, 12.0], "shape": "square",
@@ -69,12 +89,14 @@ def test_inputs_of_a_key_write_out_the_defaults():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("modes: 4", "mode: 4"), ["fit:", "'mode' is not known", "modes, learning_rate", "did you mean 'modes'"]),
+        (("modes: 4", "mode: 4"), ["fit:", "'mode' is not known", "learning_rate, training", "mean 'modes'"]),
         (("modes: 4", "modes: many"), ["fit.modes = 'many'", "valid integer"]),
         (("modes: 4, ", ""), ["fit.modes: missing"]),
         (("kind: network", "kind: netwrk"), ["fit.kind: 'netwrk'", "Allowed: network", "did you mean 'network'"]),
         (("kind: network, ", ""), ["fit.kind: missing; choose one of network"]),
         (("kind: network", "kind: [1]"), ["fit.kind: '[1]'"]),
+        (("modes: 4", "modes: 4, training: {epoch: 3}"), ["fit.training: 'epoch'", "Allowed: epochs", "mean 'epochs'"]),
+        (("modes: 4", "modes: 4, training: {epochs: -3}"), ["fit.training", "epochs is -3; choose 0 or more"]),
         (("train: 100", "train: -1"), ["snapshots.train = -1", "greater than or equal to 0"]),
         (("train: 100", "trian: 1"), ["snapshots:", "'trian'", "train, calibrate, test", "did you mean 'train'"]),
         (("train: 100", "train: .nan"), ["snapshots.train = nan"]),

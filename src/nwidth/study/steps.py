@@ -19,7 +19,7 @@ from nwidth._version import __version__
 from nwidth.core.errors import InputError, WorkError
 from nwidth.core.storable import canonical_json
 from nwidth.io.atomic import write_atomically
-from nwidth.study.lock import alone_in
+from nwidth.snapshots.lock import sole_writer
 
 #: Number of hexadecimal digits of a key: 64 bits, a collision among a million folders has probability 3e-8.
 DIGITS = 16
@@ -89,7 +89,7 @@ def execute(
     was completed before a failure stays.
     """
     chosen = _ancestors(steps, upto or steps[-1].name)
-    with alone_in(workdir):
+    with sole_writer(workdir):
         return _walk(steps, chosen, keys(steps), workdir, listen)
 
 

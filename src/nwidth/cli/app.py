@@ -1,0 +1,47 @@
+"""The commands by name."""
+
+from typing import Annotated
+
+import typer
+
+from nwidth._version import __version__
+from nwidth.cli import files
+
+STUDIES, FILES = "A whole study (one YAML file)", "Models and data files"
+
+app = typer.Typer(
+    name="nwidth",
+    help=(
+        "Solve your model a few times. Then answer any new case in microseconds, with a stated limit on the distance "
+        "to your own solver."
+    ),
+    epilog="Exit codes: 0 done, 1 the work failed, 2 the request was wrong.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"nwidth {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _nwidth(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The options before a command."""
+
+
+app.command("inspect", rich_help_panel=FILES)(files.inspect)
+
+
+def main() -> None:
+    """The command `nwidth`."""
+    app()
