@@ -137,3 +137,11 @@ def test_a_start_that_is_not_finite_is_named():
     start[2, 3] = np.nan
     with pytest.raises(InputError, match="row 2"):
         solved(DenseProblem(), Tolerance("energy", 1e-3), start)
+
+
+@pytest.mark.parametrize("together", [1, 3, None])
+def test_the_answer_does_not_depend_on_how_many_samples_iterate_together(together):
+    problem, stop = DenseProblem(size=30, seed=2, contrast=50.0), Tolerance("energy", 1e-6)
+    whole, parts = solved(problem, stop), solved(problem, stop, together=together)
+    assert np.array_equal(whole.stats["iterations"], parts.stats["iterations"])
+    assert parts.field == pytest.approx(whole.field, rel=1e-12, abs=1e-12)
