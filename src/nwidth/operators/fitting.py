@@ -1,0 +1,199 @@
+"""What fitting any network to snapshots has in common: encoding, boundary values, normalisation, split, training."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+
+from nwidth.core.arrays import Array, Mask
+from nwidth.core.errors import InputError
+from nwidth.core.seeding import generator
+from nwidth.operators.boundary import boundary_mask, transfinite
+from nwidth.operators.module import BoundaryKind, OperatorModule
+from nwidth.problems.base import Diffusive, Problem
+from nwidth.snapshots.base import Snapshots
+from nwidth.spaces.grid import Grid
+from nwidth.surrogates.base import Run
+from nwidth.surrogates.training import Encoding, History, Samples, Training, relative_h1, relative_lp, train
+from nwidth.surrogates.training.encoding import side_lengths
+from nwidth.surrogates.training.losses import Loss
+from nwidth.surrogates.training.samples import Encode, usable_rows
+
+#: (channels out, channels in) to a network.
+Build: TypeAlias = Callable[[tuple[int, int]], nn.Module]
+#: 'auto': prescribed on a grid with Dirichlet boundary; 'free': the network predicts boundary values as well.
+BoundaryChoice = Literal["auto", "free"]
+
+_PIECE = 256
+_SPLIT = 2**31  # a stream of its own: epochs count from 0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained module and what a surrogate needs beside it; `problem` where its boundary values are needed."""
+
+    module: OperatorModule
+    encoding: Encoding
+    history: History
+    problem: Problem | None
+
+
+def fit_network(
+    build: Build,
+    encoding: Encoding,
+    snapshots: Snapshots,
+    problem: Problem | None,
+    training: Training,
+    *,
+    boundary: BoundaryChoice = "auto",
+    normalise: bool = True,
+    piece: int | None = None,
+    seed: int = 0,
+    run: Run = Run(),
+) -> Fitted:
+    """Build a network for the snapshots and train it; equal seeds give equal results.
+
+    Raises InputError for too few, constant or non-finite samples, or an augmentation that does not apply.
+    """
+    rows = generator(seed, _SPLIT).permutation(usable_rows(snapshots))
+    watched = max(1, round(training.validation * len(rows)))
+    kind = _boundary_kind(snapshots, problem, encoding, rows, boundary)
+    encode = _with_lift(encoding) if kind == "given" else encoding.samples
+    samples = Samples(snapshots, encode, rows[watched:], run.device)
+    validation = Samples(snapshots, encode, rows[:watched], run.device)
+    module = _module(build, samples, kind, seed)
+    if kind == "fixed":
+        module.lift.copy_(torch.from_numpy(_lift_of(encoding, snapshots.take(rows[:1]))[0]))
+    _check_augment(training, encoding, snapshots, module)
+    if normalise:
+        _normalise(module, samples)
+    history = train(
+        module.to(run.device),
+        samples,
+        validation,
+        _loss(training, encoding, snapshots),
+        training,
+        seed=seed,
+        run=run,
+        piece=piece,
+    )
+    return Fitted(module.to("cpu").eval(), encoding, history, problem if kind == "given" else None)
+
+
+def lift_channels(encoding: Encoding, fields: Array) -> Array:
+    """Encoded fields that continue the boundary values of `fields` inside, `(B, C_out, *grid)`."""
+    return transfinite(encoding.fields(fields), encoding.dim)
+
+
+def _module(build: Build, samples: Samples, kind: BoundaryKind, seed: int) -> OperatorModule:
+    """The untrained module; its parameters depend on the seed alone."""
+    x, y = samples.batch(np.arange(1))
+    channels = (y.shape[1], x.shape[1])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build(channels)
+    return OperatorModule(network, channels, kind, tuple(y.shape[2:]) if kind == "fixed" else ())
+
+
+def _boundary_kind(
+    snapshots: Snapshots, problem: Problem | None, encoding: Encoding, rows: Array, choice: BoundaryChoice
+) -> BoundaryKind:
+    """Whether boundary values are prescribed, and whether they depend on the parameters."""
+    space = snapshots.space
+    if choice == "free" or not isinstance(space, Grid) or space.boundary != "dirichlet":
+        return "free"
+    mask = boundary_mask(space.shape)
+    first = encoding.fields(np.asarray(snapshots.take(rows[:1]).fields))[..., mask]
+    if all(np.array_equal(np.broadcast_to(first, t.shape), t) for t in _traces(snapshots, encoding, rows, mask)):
+        return "fixed"
+    return "given" if isinstance(problem, Diffusive) else "free"
+
+
+def _traces(snapshots: Snapshots, encoding: Encoding, rows: Array, mask: Mask) -> Iterator[Array]:
+    """Boundary values of all rows, a few at a time."""
+    ordered = np.sort(rows)
+    for first in range(0, len(ordered), _PIECE):
+        yield encoding.fields(np.asarray(snapshots.take(ordered[first : first + _PIECE]).fields))[..., mask]
+
+
+def _lift_of(encoding: Encoding, part: Snapshots) -> Array:
+    return lift_channels(encoding, np.asarray(part.fields))
+
+
+def _with_lift(encoding: Encoding) -> Encode:
+    """Samples whose last input channels continue the boundary values."""
+
+    def encode(part: Snapshots) -> tuple[Array, Array]:
+        x, y = encoding.samples(part)
+        return np.concatenate([x, _lift_of(encoding, part)], axis=1), y
+
+    return encode
+
+
+def _normalise(module: OperatorModule, samples: Samples) -> None:
+    """Mean and deviation of every channel over the training samples. Raises InputError for constant data."""
+    inputs, fields = _Moments(), _Moments()
+    for first in range(0, len(samples), _PIECE):
+        x, y = samples.batch(np.arange(first, min(first + _PIECE, len(samples))))
+        inputs.add(x.double())
+        if module.boundary == "fixed":
+            y = y.double() - module.lift.to(y.device)
+        elif module.boundary == "given":
+            y = y.double() - x[:, -y.shape[1] :].double()
+        fields.add(y.double())
+    shift, scale = fields.mean, fields.deviation
+    if not (scale > 1e-12 * np.abs(shift)).any():
+        raise InputError(
+            "all training fields are the same constant; there is nothing to learn. Check that the samples hold "
+            "solutions and that the parameters vary"
+        )
+    module.standardise.fit(inputs.mean, inputs.deviation)
+    module.scale.copy_(torch.from_numpy(np.where(scale > 0, scale, 1.0)))
+    module.shift.copy_(torch.from_numpy(shift))
+
+
+class _Moments:
+    """Running mean and deviation per channel."""
+
+    def __init__(self) -> None:
+        self.count, self.sum, self.square = 0, np.zeros(1), np.zeros(1)
+
+    def add(self, values: torch.Tensor) -> None:
+        flat = values.transpose(0, 1).flatten(1)
+        self.count += flat.shape[1]
+        self.sum = self.sum + flat.sum(dim=1).cpu().numpy()
+        self.square = self.square + flat.square().sum(dim=1).cpu().numpy()
+
+    @property
+    def mean(self) -> Array:
+        return self.sum / self.count
+
+    @property
+    def deviation(self) -> Array:
+        return np.sqrt(np.maximum(self.square / self.count - self.mean**2, 0.0))
+
+
+def _loss(training: Training, encoding: Encoding, snapshots: Snapshots) -> Loss:
+    if training.loss == "l2" or (training.loss == "auto" and encoding.dim == 0):
+        return relative_lp(2)
+    if encoding.dim == 0:
+        raise InputError("training: loss='h1' needs fields on a grid; use loss='l2' or 'auto'")
+    return relative_h1(side_lengths(snapshots.space))
+
+
+def _check_augment(training: Training, encoding: Encoding, snapshots: Snapshots, module: OperatorModule) -> None:
+    if training.augment == "none":
+        return
+    grid = encoding.grid_of(snapshots.space)
+    reason = ""
+    if encoding.layout != "channels" or len(set(grid)) != 1 or len(set(side_lengths(snapshots.space))) != 1:
+        reason = f"a square grid and parameters on it; the grid is {grid or 'absent'}"
+    elif encoding.components:
+        reason = "scalar fields: the components of a vector would have to turn with the grid"
+    elif module.boundary == "fixed" and len(torch.unique(module.lift[..., boundary_mask(grid)])) > 1:
+        reason = "the same boundary value everywhere"
+    if reason:
+        raise InputError(f"training: augment='square' needs {reason}; use augment='none'")

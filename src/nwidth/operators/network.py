@@ -1,0 +1,72 @@
+"""The network of the Fourier neural operator (Li et al. 2021), in real arithmetic and the same at every resolution."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nwidth.linmaps import TruncatedFourier
+from nwidth.linmaps.transform import Transform
+
+
+class FourierLayer(nn.Module):
+    """`L v = W v + K v + b` for grid-first tensors `(*grid, B, width)`."""
+
+    def __init__(self, width: int, modes: tuple[int, ...], grid: tuple[int, ...], period: tuple[float, ...]):
+        super().__init__()
+        self.spectral = TruncatedFourier((width, width), modes, grid, period=period)
+        self.pointwise = nn.Linear(width, width)
+
+    def forward(self, v: Tensor, transform: Transform) -> Tensor:
+        """`L v`; the bias is the constant frequency of the series, which costs nothing."""
+        y = self.spectral.convolve(v, transform, constant=self.pointwise.bias)
+        return torch.addmm(y.flatten(0, -2), v.flatten(0, -2), self.pointwise.weight.T).view_as(y)
+
+
+class FourierNetwork(nn.Module):
+    """`w = Q ∘ σ ∘ L_n ∘ σ ∘ ... ∘ L_1 ∘ P`,   `L v = W v + K v + b`.
+
+    P lifts the input and the coordinates (scaled to [-1, 1]) to `width` channels, K is a truncated Fourier map with
+    `modes` frequencies per axis, W mixes the channels at each node, σ is GELU, and Q is a perceptron with one hidden
+    layer of `width` channels at each node. Grids hold both ends of the domain; `padding`, a fraction of the domain,
+    is added to the period of the Fourier series (physical, so that it is the same at every resolution).
+
+    Input `(B, C_in, *grid)`, output `(B, C_out, *grid)` on any grid. Inside, tensors are grid first, `(*grid, B, C)`:
+    the 1x1 convolutions are then single matrix products and the transforms need no copies.
+    """
+
+    def __init__(self, channels: tuple[int, int], modes: tuple[int, ...], width: int, layers: int, padding: float):
+        super().__init__()
+        out, inp = channels
+        period = (1 + padding,) * len(modes)
+        grid = tuple(2 * m for m in modes)
+        self.lift = nn.Linear(inp + len(modes), width)
+        self.layers = nn.ModuleList(FourierLayer(width, modes, grid, period) for _ in range(layers))
+        self.hidden = nn.Linear(width, width)
+        self.project = nn.Linear(width, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C_in, *grid)` to `(B, C_out, *grid)`."""
+        v = self._lifted(x)
+        transform = self.transform(tuple(x.shape[2:]))
+        for layer in self.layers:
+            v = F.gelu(layer(v, transform))
+        return self.project(F.gelu(self.hidden(v))).movedim((-2, -1), (0, 1))
+
+    def transform(self, grid: tuple[int, ...]) -> Transform:
+        """The transform that all layers share on a grid."""
+        first = next(m for m in self.modules() if isinstance(m, TruncatedFourier))
+        return first.transform(grid)
+
+    def _lifted(self, x: Tensor) -> Tensor:
+        """Input and coordinates in `width` channels, `(*grid, B, width)`; the coordinates are the same in a batch."""
+        channels, grid = x.shape[1], tuple(x.shape[2:])
+        lines = [torch.linspace(-1, 1, n, dtype=x.dtype, device=x.device) for n in grid]
+        coordinates = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1)
+        field_weight, coordinate_weight = self.lift.weight.split([channels, len(grid)], dim=1)
+        fixed = F.linear(coordinates, coordinate_weight, self.lift.bias)
+        return F.linear(x.movedim((0, 1), (-2, -1)), field_weight) + fixed.unsqueeze(-2)
+
+
+def piece_size(points: int, width: int) -> int:
+    """Samples per piece of a batch so that a few activations of one layer stay in cache (about 4 MB each)."""
+    return max(1, 1_000_000 // (points * width))
