@@ -1,1 +1,26 @@
 """Parametrized equations: the protocol, its capabilities, and a zoo with known answers."""
+
+import inspect
+from typing import Any
+
+from nwidth.core.errors import InputError
+from nwidth.core.kinds import resolve
+
+#: Names that `get` knows; each is loaded when it is asked for.
+ZOO = ("darcy", "poisson", "power_module", "thermal_block")
+
+
+def get(name: str, **options: Any) -> Any:
+    """A problem of the zoo by name, `get("darcy", resolution=64)`; the class documents its options.
+
+    Raises InputError for a name that is not in the zoo or an option that the problem does not have.
+    """
+    kind = name.replace("-", "_") if isinstance(name, str) else name
+    if kind not in ZOO:
+        raise InputError(f"problem {name!r} is not in the zoo; choose one of {', '.join(ZOO)}, or pass your own object")
+    cls = resolve(kind)
+    allowed = tuple(inspect.signature(cls).parameters)
+    unknown = sorted(set(options) - set(allowed))
+    if unknown:
+        raise InputError(f"{kind} has no option {', '.join(unknown)}; its options are {', '.join(allowed)}")
+    return cls(**options)

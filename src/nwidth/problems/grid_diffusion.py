@@ -1,0 +1,51 @@
+"""What every diffusion problem on a grid shares: systems, matrix and stability from its nodal data."""
+
+from abc import abstractmethod
+
+from nwidth.core.arrays import Array, Mu, Real
+from nwidth.core.errors import InputError
+from nwidth.core.validation import as_mu, batch_size
+from nwidth.problems.base import Diffusive, Stability, Stable, System, Systems
+from nwidth.problems.grid_systems import FaceRule, GridSystems, assemble, check_coefficient, face_range
+from nwidth.spaces.grid import Grid
+
+
+class GridDiffusion(Diffusive, Stable):
+    """`-∇·(a ∇u) = f` in a box, `u = g` on its boundary, by differences of second order on the nodes of a grid.
+
+    A problem of this kind is `parameters`, `space` (a Grid) and the nodal fields `coefficient`, `source` and
+    `boundary`, each `(B, *space.shape)`. At a face stands the mean of a at its two nodes, `face`: "arithmetic" or
+    "harmonic". With the smallest and largest of these, `lower X <= A <= upper X` for X = space.inner("energy")
+    (both are sums of squares over the same faces), which proves the constants.
+
+    Raises InputError where a coefficient is not positive and finite at every node, naming sample and node.
+    """
+
+    face: FaceRule = "arithmetic"
+
+    @property
+    @abstractmethod
+    def space(self) -> Grid:
+        """The grid."""
+
+    def systems(self, mu: Mu | Array) -> Systems:
+        """The systems of a batch, as products."""
+        mu = as_mu(mu, self.parameters.names)
+        f, g = self.source(mu), self.boundary(mu)
+        return GridSystems(self.space, self._positive(mu), f, g, self.face)
+
+    def assemble(self, mu: Mu | Array) -> System:
+        """The system of a single parameter."""
+        mu = as_mu(mu, self.parameters.names)
+        if batch_size(mu) != 1:
+            raise InputError(f"assemble takes one parameter, got {batch_size(mu)}; use systems(mu) for a batch")
+        batch = self.systems(mu)
+        matrix = assemble(self._positive(mu), self.space, self.face)
+        return System(matrix, batch.load[0], batch.free, batch.lift[0])
+
+    def constant(self, mu: Mu | Array, field: Array | None = None) -> Stability:
+        """Smallest and largest face coefficient of each sample: proven."""
+        return Stability(*face_range(self._positive(as_mu(mu, self.parameters.names)), self.face))
+
+    def _positive(self, mu: Mu) -> Real:
+        return check_coefficient(self.coefficient(mu), self.space)

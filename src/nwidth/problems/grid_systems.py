@@ -1,0 +1,154 @@
+"""Diffusion on a grid of nodes: face coefficients, matrix-free systems, and the sparse matrix."""
+
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from nwidth.core.arrays import Array, Real
+from nwidth.core.errors import InputError
+from nwidth.core.validation import check_batched
+from nwidth.problems._assembly import grid_matrix
+from nwidth.problems.base import Systems
+from nwidth.spaces._layout import AXES, padded
+from nwidth.spaces._stencils import variable_differences
+from nwidth.spaces.grid import Grid
+
+FaceRule = Literal["arithmetic", "harmonic"]
+
+#: Coefficients of the edges along each of three axes, `(B, N0 - 1, N1, N2)`, `(B, N0, N1 - 1, N2)`, ...
+Edges = tuple[Real, Real, Real]
+
+
+def check_coefficient(a: Array, grid: Grid, name: str = "coefficient") -> Real:
+    """Nodal values `(B, *grid.shape)`, float64, all positive and finite.
+
+    Raises InputError for another shape, and for a zero, negative or undefined value with its sample and place.
+    """
+    a = np.asarray(check_batched(name, a, grid.shape), dtype=np.float64)
+    if not a.size or (a.min() > 0 and a.max() < np.inf):
+        return a
+    bad = ~((a > 0) & (a < np.inf))
+    row, *node = (int(i) for i in np.argwhere(bad)[0])
+    place = ", ".join(f"{axis[i]:.4g}" for axis, i in zip(grid.axes(), node, strict=True))
+    rows = int(bad.reshape(len(a), -1).any(axis=1).sum())
+    raise InputError(
+        f"{name}: sample {row} is {a[row, *node]:g} at node {tuple(node)}, x = ({place}); diffusion needs positive, "
+        f"finite values at every node ({int(bad.sum())} values in {rows} of {len(a)} samples are not): repair or "
+        "remove these samples (values interpolated by splines undershoot at jumps)"
+    )
+
+
+def face_means(a: Real, axis: int, rule: FaceRule, weight: float = 1.0) -> Real:
+    """`weight` times the mean of the values at the two ends of every edge along `axis`."""
+    left = a[(slice(None),) * axis + (slice(None, -1),)]
+    right = a[(slice(None),) * axis + (slice(1, None),)]
+    if rule == "harmonic":
+        return (2.0 * weight) / (1.0 / left + 1.0 / right)
+    means = left + right
+    means *= 0.5 * weight
+    return means
+
+
+def face_range(a: Real, rule: FaceRule) -> tuple[Real, Real]:
+    """Smallest and largest face coefficient of each sample, `(B,)`, over the edges that touch an inner node."""
+    low, high = np.full(len(a), np.inf), np.zeros(len(a))
+    for axis in range(1, a.ndim):
+        inner = tuple(slice(None) if d in (0, axis) else slice(1, -1) for d in range(a.ndim))
+        faces = face_means(a[inner], axis, rule).reshape(len(a), -1)
+        low, high = np.minimum(low, faces.min(axis=1)), np.maximum(high, faces.max(axis=1))
+    return low, high
+
+
+def edges(a: Real, grid: Grid, rule: FaceRule) -> Edges:
+    """Face coefficient times (area / spacing) of every edge; a missing axis has no edges."""
+    batch, nodes = len(a), padded(grid.shape)
+    weighted = [face_means(a, axis + 1, rule, c) for axis, c in enumerate(grid.face_weights)]
+    axes = AXES[grid.dim]
+    shapes = [tuple(n - (d == axis) for d, n in enumerate(nodes)) for axis in range(3)]
+    e0, e1, e2 = (
+        weighted[axes.index(d)].reshape(batch, *shapes[d]) if d in axes else np.zeros((batch, *shapes[d]))
+        for d in range(3)
+    )
+    return e0, e1, e2
+
+
+def assemble(a: Real, grid: Grid, rule: FaceRule) -> sp.csr_matrix:
+    """The matrix `(N, N)` of one sample, a `(1, *shape)`, over all nodes; its pattern depends on the grid alone.
+
+    An edge within the boundary counts half for every boundary it lies in, so that `vᵀ A v ≈ ∫ a |∇v|²` for every v.
+    """
+    nodes = padded(grid.shape)
+    shares = [np.where((np.arange(n) % max(n - 1, 1)) == 0, 0.5, 1.0) if n > 1 else np.ones(1) for n in nodes]
+    parts = []
+    for axis, e in enumerate(edges(a, grid, rule)):
+        share = np.ones(e.shape[1:])
+        for d in set(range(3)) - {axis}:
+            share *= shares[d].reshape([-1 if d == other else 1 for other in range(3)])
+        parts.append(e[0] * share)
+    data, indices, pointers = grid_matrix(*parts, nodes)
+    return sp.csr_matrix((data, indices, pointers), shape=(grid.size, grid.size))
+
+
+class GridSystems(Systems):
+    """`-∇·(a ∇u) = f` for a batch on one grid, by fluxes through the faces between neighbouring nodes.
+
+    `a` nodal coefficients, `f` nodal sources, `g` the boundary data, each `(B, *grid.shape)` and finite, a positive.
+    The matrix of a sample is `Σ_faces (area / spacing) a_face (v_i - v_j)²`, with the mean of its two nodes at a
+    face; nothing is assembled.
+    """
+
+    def __init__(self, grid: Grid, a: Real, f: Real, g: Real, rule: FaceRule = "arithmetic"):
+        self.free = grid.free
+        self._nodes = padded(grid.shape)
+        self._edges = edges(a, grid, rule)
+        self.lift = np.where(self.free, 0.0, grid.flatten(g))
+        self.load = np.where(self.free, grid.flatten(f) * np.prod(grid.spacings), 0.0)
+        if self.lift.any():
+            self.load += _boundary_flux(self._edges, self._nodal(self.lift)).reshape(self.load.shape)
+
+    def apply(self, w: Array) -> Array:
+        return self._differences(w, -1.0)
+
+    def magnitude(self, w: Array) -> Real:
+        return self._differences(np.abs(w), 1.0) + np.abs(self.load)
+
+    def residual(self, v: Array) -> Array:
+        # The lift vanishes inside and the product ignores the boundary: no difference has to be formed.
+        product = self._differences(v, -1.0)
+        return np.subtract(self.load, product, out=product)
+
+    def take(self, rows: Array | slice) -> "GridSystems":
+        part = object.__new__(GridSystems)
+        part.free, part._nodes = self.free, self._nodes
+        part._edges = self._edges[0][rows], self._edges[1][rows], self._edges[2][rows]
+        part.lift, part.load = self.lift[rows], self.load[rows]
+        return part
+
+    def _differences(self, w: Array, sign: float) -> Real:
+        w = self._nodal(check_batched("dofs", w, self.free.shape))
+        if len(w) != len(self.load):
+            raise InputError(f"{len(w)} vectors for {len(self.load)} systems; give one vector per system")
+        out = np.empty_like(w)
+        e0, e1, e2 = self._edges
+        variable_differences(w, e0, e1, e2, sign, out)
+        return out.reshape(len(w), -1)
+
+    def _nodal(self, w: Array) -> Real:
+        return np.ascontiguousarray(w, dtype=np.float64).reshape(len(w), *self._nodes)
+
+
+def _boundary_flux(edge: Edges, g: Real) -> Real:
+    """Σ over the edges to boundary nodes of e g, at the inner nodes; g is zero inside."""
+    flux = np.zeros_like(g)
+    for axis, e in enumerate(edge, start=1):
+        if g.shape[axis] > 1:
+            for inside, end in ((1, 0), (-2, -1)):
+                flux[_layer(g.shape, axis, inside)] += e[_layer(g.shape, axis, end)] * g[_layer(g.shape, axis, end)]
+    return flux
+
+
+def _layer(shape: tuple[int, ...], axis: int, index: int) -> tuple[int | slice, ...]:
+    """The inner part of one layer of nodes across `axis`, for arrays `(B, N0, N1, N2)` of this shape."""
+    inner = [slice(1, -1) if n > 1 else slice(None) for n in shape[1:]]
+    return (slice(None), *(index if d == axis else s for d, s in enumerate(inner, start=1)))
