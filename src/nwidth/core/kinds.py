@@ -30,12 +30,15 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         # surrogates
         "reduced-basis": "nwidth.rb.galerkin:ReducedBasis",
         "pod-regression": "nwidth.rb.pod_regression:PODRegressionSurrogate",
+        "parameter-features": "nwidth.rb.features:Features",
+        "kernel-regression": "nwidth.rb.kernel:KernelRegression",
         "fno": "nwidth.operators.fno:FNOSurrogate",
         "wrapped": "nwidth.operators.wrap:WrappedSurrogate",
         # certificates
         "residual-certificate": "nwidth.certificates.residual:ResidualCertificate",
         "reduced-certificate": "nwidth.certificates.reduced:ReducedCertificate",
         "conformal-certificate": "nwidth.certificates.conformal:ConformalCertificate",
+        "cross-conformal-certificate": "nwidth.certificates.cross_conformal:CrossConformalCertificate",
         "certified": "nwidth.online.wrappers:Certified",
         "refining": "nwidth.online.wrappers:Refining",
     }

@@ -120,7 +120,7 @@ def _status_reasons(table: Table) -> dict[int, str]:
             # A blank is good news only where nobody wrote "ok".
             blank_is_good = not any(w in GOOD_WORDS for w in words)
             bad = [w not in GOOD_WORDS and not (w == "" and blank_is_good) for w in words]
-        return {i: f"{column}: {words[i] or 'empty'}" for i in np.flatnonzero(bad)}
+        return {i: f"{column}: {words[i] or 'empty'}" for i in range(len(words)) if bad[i]}
     if column.lower() in ("status", "state", "outcome"):
         raise InputError(
             f"{table.path}: the column {column!r} holds numbers, whose meaning differs; write ok or failed"
