@@ -10,7 +10,7 @@ from nwidth.core.arrays import Array, Mu
 from nwidth.core.errors import InputError
 from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, check_batched
-from nwidth.problems.base import BlackBox, Diffusive, Linear, Problem, is_coercive
+from nwidth.problems.base import BlackBox, Diffusive, Evolution, Linear, Problem, is_coercive
 from nwidth.solvers.base import Solver
 from nwidth.solvers.direct import Direct
 from nwidth.solvers.riesz_cg import RieszCG
@@ -30,7 +30,9 @@ class OwnSolver(Solver):
         """The problem's own answer; a field that is not finite is a failed sample."""
         mu = as_mu(mu, state.parameters.names)
         begin = perf_counter()
-        fields = check_batched("the field returned by solve(mu)", np.asarray(state.solve(mu)), state.space.shape)
+        levels = (len(state.times),) if isinstance(state, Evolution) else ()
+        shape = (*levels, *state.space.shape)
+        fields = check_batched("the field returned by solve(mu)", np.asarray(state.solve(mu)), shape)
         seconds = np.full(len(fields), (perf_counter() - begin) / max(len(fields), 1))
         if len(fields) != batch_size(mu):
             raise InputError(

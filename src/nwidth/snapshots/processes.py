@@ -1,0 +1,69 @@
+"""Chunks are handed to worker processes, or worked off in this one: the same result either way."""
+
+import logging
+import os
+import pickle
+import tempfile
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.backend.reduction import dumps
+from joblib.externals.loky.process_executor import BrokenProcessPool
+
+from nwidth.core.errors import WorkError
+from nwidth.snapshots.work import Done, Job, Worker
+
+_LOG = logging.getLogger("nwidth")
+_UNPICKLABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError, OSError)
+
+
+def map_chunks(job: Job, path: Path | None, chunks: list[int], workers: int) -> Iterator[Done]:
+    """Solves the chunks, in any order, and yields each when it is finished (and stored, where there is a path).
+
+    With more than one worker: separate processes, started afresh (nothing is forked), which get the problem by value,
+    so that it works in a plain script and with classes defined there. A problem that cannot be sent is solved here.
+    """
+    if not chunks:
+        return
+    if min(workers, len(chunks)) > 1:
+        try:
+            payload = bytes(dumps((job, path, os.getpid())))
+        except _UNPICKLABLE as error:
+            _LOG.warning("one process instead of %d: the problem cannot be sent to others (%s)", workers, error)
+        else:
+            yield from _in_processes(payload, chunks, workers)
+            return
+    worker = Worker(job, path)
+    yield from map(worker.run, chunks)
+
+
+def _in_processes(payload: bytes, chunks: list[int], workers: int) -> Iterator[Done]:
+    with parallel_config(backend="loky", n_jobs=min(workers, len(chunks)), inner_max_num_threads=1):
+        pool = Parallel(return_as="generator_unordered", batch_size=1)
+    with tempfile.TemporaryDirectory(prefix="nwidth-") as folder:
+        file = Path(folder) / "job"
+        file.write_bytes(payload)
+        tasks = (delayed(_run)(str(file), k) for k in chunks)
+        try:
+            yield from pool(tasks)
+        except BrokenProcessPool as error:
+            raise WorkError(
+                f"a worker process ended unexpectedly, probably for lack of memory ({error}); repeat the call with "
+                "fewer workers: what is complete is kept"
+            ) from error
+
+
+def _run(file: str, k: int) -> Done:
+    worker, parent = _worker(file)
+    if parent not in (os.getppid(), os.getpid()):
+        raise WorkError("the process that asked for this work is gone; another may have taken over")
+    return worker.run(k)
+
+
+@lru_cache(maxsize=1)
+def _worker(file: str) -> tuple[Worker, int]:
+    """One per process and job: a job's file has a name that no other job has."""
+    job, path, parent = pickle.loads(Path(file).read_bytes())  # noqa: S301  written by the parent process, for this run
+    return Worker(job, path), parent

@@ -1,0 +1,32 @@
+"""What a user sees while samples are solved."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+class Advance(Protocol):
+    """Called with the number of samples that have just been finished."""
+
+    def __call__(self, samples: int) -> None: ...
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.3g}/s" if task.speed else "")
+
+
+@contextmanager
+def samples_bar(total: int, done: int, shown: bool) -> Iterator[Advance]:
+    """A bar with count, rate and time left on the standard error stream, or nothing; what is already done counts."""
+    if not shown:
+        yield lambda samples: None
+        return
+    columns = (TextColumn("solving"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("solving", total=total, completed=done)
+        yield lambda samples: progress.advance(task, samples)
