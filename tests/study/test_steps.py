@@ -4,13 +4,12 @@ import errno
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from nwidth.core.errors import InputError, WorkError
-from nwidth.study.lock import alone_in
+from nwidth.snapshots.lock import sole_writer
 from nwidth.study.steps import RECORD, State, Step, execute, keys
 
 
@@ -79,14 +78,14 @@ def test_version_is_part_of_the_key(log, monkeypatch):
 
 
 def test_upto_does_what_is_needed_and_no_more(log, tmp_path):
-    done = execute(log.study(), tmp_path, upto="fit")
+    done = execute(log.study(), tmp_path, upto=["fit"])
     assert log.done == ["train", "fit"]
     assert list(done) == ["train", "fit"]
 
 
 def test_unknown_step_is_refused_before_work(log, tmp_path):
     with pytest.raises(InputError, match=r"'fitt'.*train, test, fit, report"):
-        execute(log.study(), tmp_path, upto="fitt")
+        execute(log.study(), tmp_path, upto=["fitt"])
     assert log.done == []
 
 
@@ -141,31 +140,33 @@ def test_another_error_of_the_system_is_not_called_a_full_disk(tmp_path):
 
 
 def test_second_run_in_the_same_folder_is_refused(log, tmp_path):
-    with alone_in(tmp_path), pytest.raises(WorkError, match="another run"):
+    with sole_writer(tmp_path), pytest.raises(WorkError, match="another process"):
         execute(log.study(), tmp_path)
     assert log.done == []
     execute(log.study(), tmp_path)
     assert len(log.done) == 4
 
 
-def test_killed_run_leaves_no_lock(tmp_path):
+def test_killed_step_is_continued(tmp_path):
+    """`kill -9` in the middle of a step: no lock stays, and the next run finds the unfinished work."""
     code = (
-        "import sys, time, pathlib; from nwidth.study.lock import alone_in\n"
-        "with alone_in(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+        "import sys, time, pathlib; from nwidth.study.steps import Step, execute\n"
+        "def work(folder, upstream):\n"
+        "    (folder / 'half').touch(); print('working', flush=True); time.sleep(60)\n"
+        "execute([Step('solve', {}, work)], pathlib.Path(sys.argv[1]))"
     )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(WorkError, match="another run"), alone_in(tmp_path):
-        pass
-    holder.kill()
-    holder.wait()
-    time.sleep(0.05)
-    with alone_in(tmp_path):
-        pass
+    workdir = tmp_path / "work"
+    killed = subprocess.Popen([sys.executable, "-c", code, str(workdir)], stdout=subprocess.PIPE, text=True)
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "working\n"
+    killed.kill()
+    killed.wait()
+    found = []
+    execute([Step("solve", {}, lambda folder, upstream: found.extend(p.name for p in folder.iterdir()) or {})], workdir)
+    assert found == ["half"]
 
 
-def test_work_folder_under_a_file_is_refused(tmp_path):
+def test_work_folder_under_a_file_is_refused(log, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="work folder"), alone_in(tmp_path / "file" / "work"):
-        pass
+    with pytest.raises(InputError, match="cannot be written"):
+        execute(log.study(), tmp_path / "file" / "work")

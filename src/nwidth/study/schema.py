@@ -88,10 +88,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Choices:
-    """What the `kind` keys may say: name -> a function that returns the class (it may need an optional package)."""
+    """What the `kind` keys may say: name -> a function that returns the class (it may need an optional package).
+
+    `kinds` are the caller's own classes, which files of this study may hold.
+    """
 
     problems: Mapping[str, Callable[[], Callable[..., Any]]]
     methods: Mapping[str, Callable[[], Callable[..., Any]]]
+    kinds: tuple[type, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class Study:
     problem: Part
     method: Part
     file: StudyFile
+    kinds: tuple[type, ...] = ()
 
 
 def load_study(path: Path, choices: Choices, overrides: Sequence[str] = (), seed: int | None = None) -> Study:
@@ -132,7 +137,7 @@ def check_study(content: Mapping[str, Any], choices: Choices, path: Path) -> Stu
     if wrong or file is None or problem is None or method is None:
         raise InputError(f"{path}:\n" + "\n".join(f"  - {line}" for line in wrong))
     workdir = file.run.workdir or Path(f"{path.stem}-results")
-    return Study(path.stem, path.parent / workdir, file.seed, problem, method, file)
+    return Study(path.stem, path.parent / workdir, file.seed, problem, method, file, choices.kinds)
 
 
 def _check_file(content: Mapping[str, Any], wrong: list[str]) -> StudyFile | None:

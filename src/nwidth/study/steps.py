@@ -81,15 +81,16 @@ def keys(steps: Sequence[Step]) -> dict[str, str]:
 
 
 def execute(
-    steps: Sequence[Step], workdir: Path, upto: str | None = None, listen: Listener = lambda event: None
+    steps: Sequence[Step], workdir: Path, upto: Sequence[str] = (), listen: Listener = lambda event: None
 ) -> dict[str, Event]:
-    """Do what is not done yet, up to and with the step `upto`; name -> how it went.
+    """Do what is not done yet, up to and with the steps `upto` (all, if none is named); name -> how it went.
 
     Raises InputError for an unknown step; WorkError where the disk is full or another run works in the folder. What
     was completed before a failure stays.
     """
-    chosen = _ancestors(steps, upto or steps[-1].name)
+    chosen = _ancestors(steps, upto or [step.name for step in steps])
     with sole_writer(workdir):
+        workdir.mkdir(exist_ok=True)
         return _walk(steps, chosen, keys(steps), workdir, listen)
 
 
@@ -135,15 +136,15 @@ def _write_record(folder: Path, step: Step, upstream: Folders, seconds: float, s
     write_atomically(folder / RECORD, lambda stream: stream.write(text))
 
 
-def _ancestors(steps: Sequence[Step], last: str) -> set[str]:
-    """The step and everything that it needs."""
+def _ancestors(steps: Sequence[Step], last: Sequence[str]) -> set[str]:
+    """The steps and everything that they need."""
     needs = {step.name: step.needs for step in steps}
-    if last not in needs:
-        raise InputError(f"there is no step {last!r}; the steps are {', '.join(needs)}")
     found: set[str] = set()
-    queue = [last]
+    queue = list(last)
     while queue:
         name = queue.pop()
+        if name not in needs:
+            raise InputError(f"there is no step {name!r}; the steps are {', '.join(needs)}")
         found.add(name)
         queue += [n for n in needs[name] if n not in found]
     return found

@@ -1,0 +1,192 @@
+"""A surrogate against unseen runs: true error beside stated limit, refinement, and what each way to answer costs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nwidth.certificates.conformal import ConformalCertificate
+from nwidth.certificates.quantities import FIELD, TOGETHER, Truth, errors_of, norm_named
+from nwidth.core.arrays import Array, Mask, Mu, Real
+from nwidth.core.errors import InputError
+from nwidth.core.guarantee import Rigorous, Statistical
+from nwidth.core.prediction import Prediction
+from nwidth.core.storable import canonical_json
+from nwidth.core.validation import as_mu
+from nwidth.io.atomic import write_atomically
+from nwidth.online.refine import refine
+from nwidth.online.wrappers import Certified
+from nwidth.problems.base import Problem, is_coercive
+from nwidth.reports.worth import CostPoint
+from nwidth.snapshots.base import Snapshots
+from nwidth.study.costs import costs
+from nwidth.study.errors import energy_errors, relative_errors
+
+#: Numbers of samples shown as pictures: the one with the median error and the worst.
+_SHOWN = 2
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the check found; arrays are per sample `(B,)`.
+
+    `error`, `limit` and `size` (of the solution) of the field in `norm`; `outputs` holds name -> (value, limit, truth),
+    `(3, B)`; `shown` the rows whose `truth` and `answer` fields are kept for pictures; `refined` holds iterations
+    from the surrogate's answer and from zero, and the limit that was reached, relative to the solution.
+    """
+
+    norm: str
+    promise: str
+    rigorous: bool
+    level: float
+    error: Real
+    limit: Real
+    size: Real
+    inside: Mask
+    mu: Mu
+    outputs: Mapping[str, Real]
+    units: Mapping[str, str]
+    shown: Array
+    truth: Array
+    answer: Array
+    refined: Mapping[str, Real] = field(default_factory=dict)
+    rtol: float | None = None
+    single: tuple[CostPoint, ...] = ()
+    batched: tuple[CostPoint, ...] = ()
+
+    @property
+    def held(self) -> Mask:
+        """Whether the limit held."""
+        return self.error <= self.limit
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The numbers that matter, for people and JSON."""
+        relative, effectivity = self.error / self.size, self.limit / np.maximum(self.error, 1e-300)
+        found: dict[str, Any] = {
+            "norm": self.norm,
+            "checked": len(self.error),
+            "held": int(self.held.sum()),
+            "relative_error": _spread(relative),
+            "relative_limit": _spread(self.limit / self.size),
+            "limit_over_error": _spread(effectivity),
+        }
+        if self.refined:
+            found["refined"] = {"rtol": self.rtol} | {name: _spread(v) for name, v in self.refined.items()}
+        found["outputs"] = {name: _output_summary(rows, self.units[name]) for name, rows in self.outputs.items()}
+        return found
+
+    def save(self, path: Path) -> None:
+        """One NPZ file."""
+        arrays = {f"array/{name}": getattr(self, name) for name in _ARRAYS}
+        for group in _GROUPS:
+            arrays |= {f"{group}/{name}": np.asarray(v) for name, v in getattr(self, group).items()}
+        points = {name: [asdict(p) for p in getattr(self, name)] for name in ("single", "batched")}
+        plain = {name: getattr(self, name) for name in _PLAIN} | {"units": dict(self.units)} | points
+        arrays["plain"] = np.frombuffer(canonical_json(plain).encode(), dtype=np.uint8)
+        write_atomically(path, lambda stream: np.savez_compressed(stream, **arrays))
+
+    @classmethod
+    def load(cls, path: Path) -> "Checked":
+        """The check in a file."""
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        plain = json.loads(arrays.pop("plain").tobytes())
+        for name in ("single", "batched"):
+            plain[name] = tuple(CostPoint(**point) for point in plain[name])
+        grouped: dict[str, dict[str, Array]] = {group: {} for group in ("array", *_GROUPS)}
+        for name, values in arrays.items():
+            group, _, key = name.partition("/")
+            grouped[group][key] = values
+        content: dict[str, Any] = {**plain, **grouped.pop("array"), **grouped}
+        return cls(**content)
+
+
+_ARRAYS = ("error", "limit", "size", "inside", "shown", "truth", "answer")
+_GROUPS = ("mu", "outputs", "refined")
+_PLAIN = ("norm", "promise", "rigorous", "level", "rtol")
+
+
+def check(certified: Certified, problem: Problem, runs: Snapshots, rtol: float | None) -> Checked:
+    """The surrogate on runs that it has never seen; with `rtol`, each answer refined to it as well.
+
+    Raises InputError where no run is usable, WorkError where the tolerance is missed.
+    """
+    usable = runs.take(runs.good)
+    if not len(usable):
+        raise InputError("none of the test runs is usable, so nothing can be checked")
+    mu = as_mu(usable.mu, certified.parameters.names)
+    prediction = certified.predict(mu)
+    guarantee = prediction.guarantee
+    error, size, norm = _errors(certified, problem, usable, prediction)
+    order = np.argsort(error / size)
+    shown = order[[len(order) // 2, -1]]
+    field_values = np.asarray(prediction.field)
+    refined = _refined(prediction, problem, rtol) if rtol is not None else {}
+    reached = relative_errors(problem, mu, np.asarray(usable.fields), field_values)
+    single, batched = costs(certified, problem, usable, float(np.median(reached)), rtol)
+    return Checked(
+        norm=norm,
+        promise=str(guarantee),
+        rigorous=isinstance(guarantee, Rigorous),
+        level=guarantee.level if isinstance(guarantee, Statistical) else 1.0,
+        error=error,
+        limit=prediction.bound,
+        size=size,
+        inside=prediction.inside,
+        mu={name: values for name, values in mu.items() if values.ndim == 1},
+        outputs={n: _output_rows(n, prediction, usable) for n in prediction.outputs if n in usable.outputs},
+        units={name: output.unit for name, output in prediction.outputs.items()},
+        shown=shown,
+        truth=np.asarray(usable.fields)[shown],
+        answer=field_values[shown],
+        refined=refined,
+        rtol=rtol,
+        single=single,
+        batched=batched,
+    )
+
+
+def _errors(certified: Certified, problem: Problem, runs: Snapshots, prediction: Prediction) -> tuple[Real, Real, str]:
+    """True error and size of the solution, in the norm of the limit."""
+    certificate = certified.certificate
+    fields = np.asarray(runs.fields)
+    if isinstance(certificate, ConformalCertificate):
+        errors = errors_of(prediction, Truth(fields, runs.outputs), certificate.norm, certificate.spread)
+        if FIELD not in errors:
+            return errors[TOGETHER], np.ones(len(fields)), certificate.guarantee.norm
+        size = norm_named(certificate.norm).measure(fields, runs.space)
+        return errors[FIELD], size, certificate.guarantee.norm
+    if not is_coercive(problem):
+        raise InputError("a guaranteed limit is in the energy norm; this problem has none")
+    return *energy_errors(problem, prediction.mu, fields, np.asarray(prediction.field)), "energy norm"
+
+
+def _output_rows(name: str, prediction: Prediction, runs: Snapshots) -> Real:
+    output = prediction.outputs[name]
+    return np.stack([output.values, output.limit, np.asarray(runs.outputs[name], dtype=float)])
+
+
+def _refined(prediction: Prediction, problem: Problem, rtol: float) -> dict[str, Real]:
+    answer = refine(prediction, problem, rtol)
+    found = {"limit": answer.bound / answer.stats["norm"], "iterations": answer.stats["iterations"]}
+    return {name: np.asarray(values, dtype=float) for name, values in found.items()}
+
+
+def _spread(values: Array) -> dict[str, float]:
+    return {"min": float(values.min()), "median": float(np.median(values)), "max": float(values.max())}
+
+
+def _output_summary(rows: Real, unit: str) -> dict[str, Any]:
+    value, limit, truth = rows
+    error = np.abs(value - truth)
+    return {
+        "unit": unit,
+        "largest_error": float(error.max()),
+        "median_limit": float(np.median(limit)),
+        "largest_limit": float(limit.max()),
+        "outside": int((error > limit).sum()),
+    }
