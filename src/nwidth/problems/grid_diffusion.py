@@ -2,15 +2,20 @@
 
 from abc import abstractmethod
 
+import numpy as np
+
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.validation import as_mu, batch_size
-from nwidth.problems.base import Diffusive, Stability, Stable, System, Systems
+from nwidth.problems.base import Coercive, Diffusive, Stability, System, Systems
 from nwidth.problems.grid_systems import FaceRule, GridSystems, assemble, check_coefficient, face_range
 from nwidth.spaces.grid import Grid
 
 
-class GridDiffusion(Diffusive, Stable):
+_EPS = float(np.finfo(np.float64).eps)
+
+
+class GridDiffusion(Diffusive, Coercive):
     """`-∇·(a ∇u) = f` in a box, `u = g` on its boundary, by differences of second order on the nodes of a grid.
 
     A problem of this kind is `parameters`, `space` (a Grid) and the nodal fields `coefficient`, `source` and
@@ -44,8 +49,9 @@ class GridDiffusion(Diffusive, Stable):
         return System(matrix, batch.load[0], batch.free, batch.lift[0])
 
     def constant(self, mu: Mu | Array, field: Array | None = None) -> Stability:
-        """Smallest and largest face coefficient of each sample: proven."""
-        return Stability(*face_range(self._positive(as_mu(mu, self.parameters.names)), self.face))
+        """Smallest and largest face coefficient of each sample, with room for their own rounding: proven."""
+        low, high = face_range(self._positive(as_mu(mu, self.parameters.names)), self.face)
+        return Stability(low * (1 - 4 * _EPS), high * (1 + 4 * _EPS))
 
     def _positive(self, mu: Mu) -> Real:
         return check_coefficient(self.coefficient(mu), self.space)

@@ -11,7 +11,7 @@ from nwidth.core.validation import check_batched
 from nwidth.problems._assembly import grid_matrix
 from nwidth.problems.base import Systems
 from nwidth.spaces._layout import AXES, padded
-from nwidth.spaces._stencils import variable_differences
+from nwidth.spaces._stencils import edge_energy, variable_differences
 from nwidth.spaces.grid import Grid
 
 FaceRule = Literal["arithmetic", "harmonic"]
@@ -86,7 +86,7 @@ def assemble(a: Real, grid: Grid, rule: FaceRule) -> sp.csr_matrix:
         for d in set(range(3)) - {axis}:
             share *= shares[d].reshape([-1 if d == other else 1 for other in range(3)])
         parts.append(e[0] * share)
-    data, indices, pointers = grid_matrix(*parts, nodes)
+    data, indices, pointers = grid_matrix(parts[0], parts[1], parts[2], nodes)
     return sp.csr_matrix((data, indices, pointers), shape=(grid.size, grid.size))
 
 
@@ -118,6 +118,17 @@ class GridSystems(Systems):
         product = self._differences(v, -1.0)
         return np.subtract(self.load, product, out=product)
 
+    @property
+    def terms(self) -> int:
+        # each of two faces per direction: a difference, a product, a sum; the load with its boundary fluxes
+        return 8 + 6 * sum(n > 1 for n in self._nodes)
+
+    def energy(self, v: Array) -> Real:
+        v, (e0, e1, e2) = self._nodal(self._checked(v)), self._edges
+        out = np.empty(len(v))
+        edge_energy(v, e0, e1, e2, out)
+        return out
+
     def take(self, rows: Array | slice) -> "GridSystems":
         part = object.__new__(GridSystems)
         part.free, part._nodes = self.free, self._nodes
@@ -126,13 +137,16 @@ class GridSystems(Systems):
         return part
 
     def _differences(self, w: Array, sign: float) -> Real:
-        w = self._nodal(check_batched("dofs", w, self.free.shape))
-        if len(w) != len(self.load):
-            raise InputError(f"{len(w)} vectors for {len(self.load)} systems; give one vector per system")
+        w, (e0, e1, e2) = self._nodal(self._checked(w)), self._edges
         out = np.empty_like(w)
-        e0, e1, e2 = self._edges
         variable_differences(w, e0, e1, e2, sign, out)
         return out.reshape(len(w), -1)
+
+    def _checked(self, w: Array) -> Array:
+        w = check_batched("dofs", w, self.free.shape)
+        if len(w) != len(self.load):
+            raise InputError(f"{len(w)} vectors for {len(self.load)} systems; give one vector per system")
+        return w
 
     def _nodal(self, w: Array) -> Real:
         return np.ascontiguousarray(w, dtype=np.float64).reshape(len(w), *self._nodes)

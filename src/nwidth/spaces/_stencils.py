@@ -112,3 +112,35 @@ def _clear_boundary(p: Real) -> None:
             if nodes > 1:
                 p[i, j, 0] = 0.0
                 p[i, j, nodes - 1] = 0.0
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def edge_energy(v: Real, e0: Real, e1: Real, e2: Real, out: Real) -> None:
+    """`out[b] = Σ_edges share · e (v_i - v_j)²` over all edges; an edge counts half for every boundary it lies in."""
+    batch, rows, columns, nodes = v.shape
+    for b in range(batch):
+        total = 0.0
+        for i in range(rows):
+            share_i = 0.5 if i == 0 or i == rows - 1 else 1.0
+            for j in range(columns):
+                share_j = 0.5 if columns > 1 and (j == 0 or j == columns - 1) else 1.0
+                part = 0.0
+                for k in range(nodes - 1):
+                    part += e2[b, i, j, k] * (v[b, i, j, k + 1] - v[b, i, j, k]) ** 2
+                total += share_i * share_j * part
+                if i < rows - 1:
+                    total += share_j * _row_energy(v[b, i, j], v[b, i + 1, j], e0[b, i, j])
+                if j < columns - 1:
+                    total += share_i * _row_energy(v[b, i, j], v[b, i, j + 1], e1[b, i, j])
+        out[b] = total
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _row_energy(left: Real, right: Real, e: Real) -> float:
+    """Edges between two rows; the first and the last lie in the boundary."""
+    last, total = len(e) - 1, 0.0
+    for k in range(len(e)):
+        total += e[k] * (left[k] - right[k]) ** 2
+    if last > 0:
+        total -= 0.5 * (e[0] * (left[0] - right[0]) ** 2 + e[last] * (left[last] - right[last]) ** 2)
+    return total
