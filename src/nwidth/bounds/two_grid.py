@@ -12,6 +12,7 @@ It is an estimate: nothing is proven, and where the finer grids see features tha
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,14 +41,18 @@ class DiscretisationEstimate:
     order: float
     observed: bool
     resolutions: tuple[int, ...]
-    guarantee: Estimate = Estimate("energy norm", missing="a bound against the solution of the equation itself")
+
+    @property
+    def guarantee(self) -> Estimate:
+        """None: an indication."""
+        return Estimate("energy norm", missing="a bound against the solution of the equation itself")
 
     def __str__(self) -> str:
         typical, worst = (f"{v:.2g} %" for v in (100 * np.median(self.relative), 100 * self.relative.max()))
         grids = " and ".join(map(str, self.resolutions[1:]))
         return (
-            f"The grid of {self.resolutions[0]} cells is itself about {typical} off in the energy norm (largest {worst} "
-            f"of {len(self.relative)} samples); an estimate from grids of {grids} cells, "
+            f"The grid of {self.resolutions[0]} cells is itself about {typical} off in the energy norm "
+            f"(largest {worst} of {len(self.relative)} samples); an estimate from grids of {grids} cells, "
             f"{'observed' if self.observed else 'assumed'} order {self.order:.2f}."
         )
 
@@ -81,13 +86,13 @@ def compare(
     if len(problems) < 2 or (len(problems) == 2 and order is None):
         raise InputError(f"{len(problems)} grids cannot show an order; give three grids, or two and order=0.5 or 1.0")
     pairs = list(zip(problems, samples, fields, strict=True))
-    steps = [_distance(*coarse, *fine) for coarse, fine in zip(pairs[:-1], pairs[1:], strict=True)]
+    steps = [_distance(*coarse, *fine) for coarse, fine in pairwise(pairs)]
     norm = _energy(problems[-1], samples[-1], fields[-1])
     if not np.all(norm > 0):
         raise InputError(f"sample {int(np.argmin(norm > 0))} has the solution zero: no relative error; leave it out")
     if order is None:
-        ratio = np.linalg.norm(steps[0]) / max(float(np.linalg.norm(steps[1])), np.finfo(float).tiny)
-        order = float(np.clip(np.log2(max(ratio, 1.0)), *_ORDERS))
+        first, second = (float(np.linalg.norm(s)) for s in steps[:2])
+        order = float(np.clip(np.log2(first / second), *_ORDERS)) if first and second else _ORDERS[1]
         return _estimate(problems, steps[0] / norm, order, True)
     return _estimate(problems, steps[0] / norm, order, False)
 

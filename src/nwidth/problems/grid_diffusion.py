@@ -11,7 +11,6 @@ from nwidth.problems.base import Coercive, Diffusive, Stability, System, Systems
 from nwidth.problems.grid_systems import FaceRule, GridSystems, assemble, check_coefficient, face_range
 from nwidth.spaces.grid import Grid
 
-
 _EPS = float(np.finfo(np.float64).eps)
 
 
