@@ -21,3 +21,6 @@ class Certificate(Storable):
 
         The limit is for the *returned* field. Raises InputError for a prediction that it cannot judge.
         """
+
+    def check(self, surrogate: Storable) -> None:
+        """Raises InputError where the certificate was made for another surrogate; statistical ones are."""

@@ -19,11 +19,17 @@ from nwidth.surrogates.base import Surrogate
 
 @dataclass(frozen=True)
 class Certified(Surrogate):
-    """A surrogate whose every answer carries a limit."""
+    """A surrogate whose every answer carries a limit.
+
+    Raises InputError where the certificate was calibrated for another surrogate.
+    """
 
     kind: ClassVar[str] = "certified"
     surrogate: Surrogate
     certificate: Certificate
+
+    def __post_init__(self) -> None:
+        self.certificate.check(self.surrogate)
 
     @property
     def parameters(self) -> ParameterSpace:

@@ -63,14 +63,15 @@ class Features(Storable):
         return cls(names=tuple(config["names"]), scalars=tuple(config["scalars"]), fields=fields, **plain)
 
 
-def fit_features(mu: Mu, *, logarithms: bool = False) -> Features:
+def fit_features(mu: Mu, *, logarithms: bool = False, components: int = _MOST_COMPONENTS) -> Features:
     """Features of the parameters that are given, name -> `(B, ...)`.
 
-    With `logarithms`, positive scalars that vary by more than a factor of two enter through their logarithm.
+    With `logarithms`, positive scalars that vary by more than a factor of two enter through their logarithm. A field
+    enters with at most `components` principal components.
     """
     names = tuple(mu)
     scalars = tuple(n for n in names if _columns(mu[n]).shape[1] <= _LARGEST_VECTOR)
-    fields = {n: _principal(_columns(mu[n])) for n in names if n not in scalars}
+    fields = {n: _principal(_columns(mu[n]), components) for n in names if n not in scalars}
     table = np.concatenate([_columns(mu[n]) for n in scalars], axis=1) if scalars else np.empty((batch_size(mu), 0))
     log = _worth_a_logarithm(table) if logarithms else np.zeros(table.shape[1], dtype=bool)
     table = np.where(log, np.log(np.where(log, table, 1.0)), table)
@@ -94,10 +95,10 @@ def _worth_a_logarithm(table: Real) -> Array:
     return (low > 0) & (table.max(axis=0) > 2 * low)
 
 
-def _principal(values: Real) -> tuple[Real, Real]:
+def _principal(values: Real, components: int) -> tuple[Real, Real]:
     """Mean, and the leading principal directions, scaled so that the coordinates have unit variance together."""
     mean = values.mean(axis=0)
     _, sigma, basis = np.linalg.svd(values - mean, full_matrices=False)
     spread = float(np.sqrt(np.sum(sigma**2) / len(values))) or 1.0
-    count = min(modes_for(sigma, _FIELD_TOL), _MOST_COMPONENTS)
+    count = min(modes_for(sigma, _FIELD_TOL), components)
     return mean, np.ascontiguousarray(basis[:count]) / spread

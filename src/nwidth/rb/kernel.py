@@ -51,6 +51,11 @@ class KernelRegression(Storable):
         blocks = [self._kernel(X[i : i + step]) @ self.weights for i in range(0, len(X), step)]
         return self.mean + (np.concatenate(blocks) if blocks else np.zeros((0, len(self.mean))))
 
+    def residuals(self) -> Real:
+        """Leave-one-out residuals `(n, M)`: each row's value minus what the other rows predict for it."""
+        factor = sla.cho_factor(self._kernel(self.rows) + self.noise * np.eye(len(self.rows)), lower=True)
+        return self.weights / np.diag(sla.cho_solve(factor, np.eye(len(self.rows))))[:, None]
+
     def _kernel(self, X: Real) -> Real:
         squares = cdist(X / self.lengths, self.rows / self.lengths, "sqeuclidean")
         linear = (X * self.slopes) @ self.rows.T

@@ -103,6 +103,11 @@ class PODRegression(Fitter):
         """The fitted surrogate. Raises InputError for fewer than 5 usable runs, constant data, or values not finite."""
         if snapshots is None:
             raise InputError("POD + regression learns from runs; pass snapshots=")
+        if snapshots.times is not None:
+            raise InputError(
+                "these are trajectories; to learn all time levels together, give fields (B, T, nodes) in the space "
+                "Points((T, nodes)), without times"
+            )
         usable = snapshots.take(snapshots.good)
         if len(usable) < _FEWEST:
             raise InputError(f"only {len(usable)} of {len(snapshots)} runs are usable; at least {_FEWEST} are needed")
