@@ -205,7 +205,7 @@ class Affine(Linear):
         return System(matrix, phi[0] @ terms.loads, terms.free, terms.lift)
 
 
-class Diffusive(Linear):
+class Diffusive(Problem):
     """`-∇·(a ∇u) = f` with `u = g` on the boundary, given by its nodal data on a grid.
 
     What fast grid solvers and total-error bounds need to know.
