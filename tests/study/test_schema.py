@@ -1,7 +1,7 @@
 """A study is refused, with everything that is wrong in it, before any work starts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -44,7 +44,7 @@ class Network:
 
     modes: int
     learning_rate: float = 1e-3
-    training: Training = Training()
+    training: Training = field(default_factory=Training)
 
 
 CHOICES = Choices({"plate": lambda: Plate}, {"network": lambda: Network})
@@ -69,6 +69,7 @@ def complaint(text: str) -> str:
 def test_good_study_is_built():
     built = study(GOOD)
     assert built.problem.instance == Plate(resolution=16)
+    assert built.method.inputs["training"] == {"epochs": 5}
     assert built.method.instance == Network(4, 2e-3)  # 2e-3 is text in YAML 1.1, and a number to us
     assert (built.seed, built.file.snapshots.train, built.file.snapshots.calibrate) == (3, 100, 0)
     assert (built.name, built.workdir) == ("plate", Path("here/plate-results"))

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from nwidth._version import __version__
-from nwidth.cli import files
+from nwidth.cli import either, files, studies
 
-STUDIES, FILES = "A whole study (one YAML file)", "Models and data files"
+STUDIES, EITHER, FILES = "A whole study (one YAML file)", "A study, or single files", "Models and data files"
 
 app = typer.Typer(
     name="nwidth",
@@ -26,19 +26,25 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"nwidth {__version__}")
+        typer.echo(f"nwidth {__version__}")
         raise typer.Exit()
 
 
 @app.callback()
 def _nwidth(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """The options before a command."""
 
 
+app.command("run", rich_help_panel=STUDIES)(studies.run)
+app.command("generate", rich_help_panel=STUDIES)(studies.generate)
+app.command("certify", rich_help_panel=STUDIES)(studies.certify)
+app.command("report", rich_help_panel=STUDIES)(studies.report)
+app.command("refine", rich_help_panel=EITHER)(either.refine)
+app.command("predict", rich_help_panel=FILES)(files.predict)
 app.command("inspect", rich_help_panel=FILES)(files.inspect)
 
 

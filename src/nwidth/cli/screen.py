@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -41,7 +42,7 @@ class Screen:
     def result(self, data: Callable[[], Any], show: Callable[[Console], None]) -> None:
         """The result: as JSON, or as `show` prints it."""
         if self.json:
-            print(json.dumps(plain(data()), indent=2, ensure_ascii=False, allow_nan=False))
+            typer.echo(json.dumps(plain(data()), indent=2, ensure_ascii=False, allow_nan=False))
         elif not self.quiet:
             show(self.out)
 

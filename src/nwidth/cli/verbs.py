@@ -13,9 +13,13 @@ from nwidth.core.errors import InputError, WorkError
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print the result as one JSON object and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print nothing but errors (and the JSON, if asked for).")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", metavar="", help="Print nothing but errors (and the JSON, if asked for).")
+]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Seed of all random choices.")]
-UnusedSeed = Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Accepted everywhere; no effect here.")]
+UnusedSeed = Annotated[
+    int | None, typer.Option("--seed", min=0, metavar="N", help="Accepted everywhere; no effect here.")
+]
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nwidth.bounds.two_grid import discretisation_estimate
 from nwidth.certificates.conformal import ConformalCertificate
 from nwidth.certificates.quantities import FIELD, TOGETHER, Truth, errors_of, norm_named
 from nwidth.core.arrays import Array, Mask, Mu, Real
@@ -19,14 +20,17 @@ from nwidth.core.validation import as_mu
 from nwidth.io.atomic import write_atomically
 from nwidth.online.refine import refine
 from nwidth.online.wrappers import Certified
-from nwidth.problems.base import Problem, is_coercive
+from nwidth.problems.base import Linear, Problem, Resizable, is_coercive
+from nwidth.reports.words import at_most, percent, plural, significant
 from nwidth.reports.worth import CostPoint
 from nwidth.snapshots.base import Snapshots
+from nwidth.solvers.choose import solve
+from nwidth.spaces.grid import Grid
 from nwidth.study.costs import costs
 from nwidth.study.errors import energy_errors, relative_errors
 
-#: Numbers of samples shown as pictures: the one with the median error and the worst.
-_SHOWN = 2
+#: Samples that are solved on finer grids, for the error of the grid itself.
+_COMPARED = 4
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,9 @@ class Checked:
     """What the check found; arrays are per sample `(B,)`.
 
     `error`, `limit` and `size` (of the solution) of the field in `norm`; `outputs` holds name -> (value, limit, truth),
-    `(3, B)`; `shown` the rows whose `truth` and `answer` fields are kept for pictures; `refined` holds iterations
-    from the surrogate's answer and from zero, and the limit that was reached, relative to the solution.
+    `(3, B)`; `shown` the rows whose `truth` and `answer` fields are kept for pictures; `refined` holds the steps
+    from the surrogate's answer, and the limit that was reached, relative to the solution; `mesh` says how far the
+    grid's solution is itself from the equation's, where that can be estimated.
     """
 
     norm: str
@@ -54,6 +59,7 @@ class Checked:
     answer: Array
     refined: Mapping[str, Real] = field(default_factory=dict)
     rtol: float | None = None
+    mesh: str = ""
     single: tuple[CostPoint, ...] = ()
     batched: tuple[CostPoint, ...] = ()
 
@@ -61,6 +67,33 @@ class Checked:
     def held(self) -> Mask:
         """Whether the limit held."""
         return self.error <= self.limit
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: the error, and whether the limits held."""
+        relative = self.error / self.size
+        held, count = int(self.held.sum()), len(self.error)
+        text = f"Error {percent(float(np.median(relative)))} (median), {percent(float(relative.max()))} (worst), "
+        text += f"{self.norm}. "
+        if held == count:
+            return text + f"The limit held on all {plural(count, 'unseen run')}."
+        if self.rigorous:
+            return text + f"The limit FAILED on {count - held} of {plural(count, 'unseen run')}: it is not a guarantee."
+        return text + f"The limit held on {held} of {plural(count, 'unseen run')}; expected about {self.level:.0%}."
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What was found, for people."""
+        ratio = self.limit / np.maximum(self.error, np.finfo(float).tiny)
+        low, high = (significant(float(v)) for v in (ratio.min(), ratio.max()))
+        found = [self.verdict, f"The limit is {low} to {high} times the true error (1 is ideal)."]
+        if self.refined and self.rtol:
+            steps = self.refined["iterations"]
+            found.append(
+                f"Refined to {at_most(100 * self.rtol, '%')}, guaranteed, on every run: {steps.min():.0f} to "
+                f"{steps.max():.0f} steps of the full-order solver."
+            )
+        return (*found, *([self.mesh] if self.mesh else []))
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -77,7 +110,7 @@ class Checked:
         if self.refined:
             found["refined"] = {"rtol": self.rtol} | {name: _spread(v) for name, v in self.refined.items()}
         found["outputs"] = {name: _output_summary(rows, self.units[name]) for name, rows in self.outputs.items()}
-        return found
+        return found | {"sentences": self.sentences}
 
     def save(self, path: Path) -> None:
         """One NPZ file."""
@@ -107,7 +140,7 @@ class Checked:
 
 _ARRAYS = ("error", "limit", "size", "inside", "shown", "truth", "answer")
 _GROUPS = ("mu", "outputs", "refined")
-_PLAIN = ("norm", "promise", "rigorous", "level", "rtol")
+_PLAIN = ("norm", "promise", "rigorous", "level", "rtol", "mesh")
 
 
 def check(certified: Certified, problem: Problem, runs: Snapshots, rtol: float | None) -> Checked:
@@ -145,6 +178,7 @@ def check(certified: Certified, problem: Problem, runs: Snapshots, rtol: float |
         answer=field_values[shown],
         refined=refined,
         rtol=rtol,
+        mesh=_mesh(problem, runs),
         single=single,
         batched=batched,
     )
@@ -163,6 +197,20 @@ def _errors(certified: Certified, problem: Problem, runs: Snapshots, prediction:
     if not is_coercive(problem):
         raise InputError("a guaranteed limit is in the energy norm; this problem has none")
     return *energy_errors(problem, prediction.mu, fields, np.asarray(prediction.field)), "energy norm"
+
+
+def _mesh(problem: Problem, runs: Snapshots) -> str:
+    """How far the grid's solution is from the equation's: an estimate in words, for a few of the samples."""
+    space = problem.space
+    comparable = isinstance(problem, Resizable) and isinstance(space, Grid) and len(set(space.cells)) == 1
+    if not (comparable and isinstance(problem, Linear)) or runs.index is None or "seed" not in runs.provenance:
+        return ""
+    indices = np.asarray(runs.index)[:_COMPARED].tolist()
+    return str(discretisation_estimate(problem, _solved, indices, int(runs.provenance["seed"])))
+
+
+def _solved(problem: Problem, mu: Mu) -> Array:
+    return solve(problem, mu).field
 
 
 def _output_rows(name: str, prediction: Prediction, runs: Snapshots) -> Real:

@@ -8,7 +8,8 @@ from typing import Any
 from nwidth.core.errors import InputError
 from nwidth.core.kinds import load_attribute, resolve
 from nwidth.problems import ZOO
-from nwidth.problems.base import Problem
+from nwidth.problems.base import Affine, Problem
+from nwidth.spaces.grid import Grid
 from nwidth.study.schema import Choices
 from nwidth.surrogates.base import Fitter
 
@@ -20,6 +21,21 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "reduced-basis": "nwidth.rb.greedy:Greedy",
     }
 )
+
+#: Methods that learn from runs; the others ask the problem itself.
+LEARN_FROM_RUNS = frozenset({"fno", "pod-regression"})
+
+
+def check_method(kind: str, problem: Problem) -> None:
+    """Raises InputError for a built-in method that cannot work on this problem, with those that can."""
+    name = type(problem).__name__
+    if kind == "reduced-basis" and not isinstance(problem, Affine):
+        raise InputError(
+            f"fit.kind is {kind!r}, which needs a problem that separates parameters from space (Affine), and {name} "
+            "does not; choose 'fno' or 'pod-regression'"
+        )
+    if kind == "fno" and not isinstance(problem.space, Grid):
+        raise InputError(f"fit.kind is {kind!r}, which needs a grid, and {name} has a mesh; choose 'pod-regression'")
 
 
 def choices(kinds: Sequence[type] = ()) -> Choices:

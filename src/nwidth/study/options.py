@@ -5,9 +5,10 @@ A problem or method states its options once, in its constructor; the study needs
 
 import inspect
 from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 
 
@@ -23,13 +24,16 @@ def options_of(target: Callable[..., Any]) -> type[Strict]:
     Arguments of other types (functions, objects) are for Python only and are no keys of a study.
     """
     hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    fields: dict[str, Any] = {}
+    factories = {f.name: f.default_factory for f in fields(target)} if is_dataclass(target) else {}
+    keys: dict[str, Any] = {}
     for name, argument in inspect.signature(target).parameters.items():
         annotation = hints.get(name, Any)
         if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD) or not _is_plain(annotation):
             continue
-        fields[name] = (annotation, ... if argument.default is argument.empty else argument.default)
-    return create_model(f"{getattr(target, '__name__', 'Options')}Options", __base__=Strict, **fields)
+        default = ... if argument.default is argument.empty else argument.default
+        factory = factories.get(name, MISSING)
+        keys[name] = (annotation, Field(default) if factory is MISSING else Field(default_factory=factory))
+    return create_model(f"{getattr(target, '__name__', 'Options')}Options", __base__=Strict, **keys)
 
 
 def _is_plain(annotation: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nwidth._version import __version__
+from nwidth.certificates.quantile import rank
 from nwidth.core.errors import InputError
 from nwidth.core.solution import Status
 from nwidth.core.storable import canonical_json
@@ -22,6 +23,7 @@ from nwidth.snapshots.base import Snapshots
 from nwidth.snapshots.generate import generate
 from nwidth.snapshots.open import open_snapshots
 from nwidth.study.check import Checked, check
+from nwidth.study.choices import LEARN_FROM_RUNS, check_method
 from nwidth.study.report import build_report
 from nwidth.study.schema import Study
 from nwidth.study.steps import Folders, Step, keys
@@ -53,15 +55,20 @@ def steps_of(study: Study, watched: bool = False) -> list[Step]:
 
 
 def _counts(study: Study) -> dict[str, int]:
-    """How many runs of each part are needed."""
-    asked = study.file.snapshots
-    guaranteed = _guaranteed(study)
-    if not guaranteed and not asked.calibrate:
+    """How many runs of each part are needed. Raises InputError where there are too few for what is asked."""
+    asked, section, kind = study.file.snapshots, study.file.certify, study.method.kind
+    check_method(kind, study.problem.instance)
+    if kind in LEARN_FROM_RUNS and not asked.train:
+        raise InputError(f"{kind} learns from runs: set snapshots.train, for example to 200")
+    if _guaranteed(study):
+        return {part: count for part, count in (("train", asked.train), ("test", asked.test)) if count}
+    if not asked.calibrate:
         raise InputError(
             f"the limit for {study.problem.kind} is calibrated on unseen runs: set snapshots.calibrate, for example "
             "to 100"
         )
-    counts = {"train": asked.train, "calibrate": 0 if guaranteed else asked.calibrate, "test": asked.test}
+    rank(asked.calibrate, section.level)
+    counts = {"train": asked.train, "calibrate": asked.calibrate, "test": asked.test}
     return {part: count for part, count in counts.items() if count}
 
 

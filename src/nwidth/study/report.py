@@ -30,6 +30,7 @@ from nwidth.reports.worth import judge
 from nwidth.spaces.base import FunctionSpace
 from nwidth.spaces.box import Box
 from nwidth.spaces.mesh import MeshSpace
+from nwidth.study.answers import difference_unit
 from nwidth.study.check import Checked
 from nwidth.study.measure import machine, versions
 from nwidth.study.schema import Study
@@ -47,15 +48,14 @@ def build_report(study: Study, checked: Checked, upstream: Folders, keys: Mappin
         name=study.name,
         title=title,
         question="Is a surrogate worth it here, and how far can it be from the full-order solution?",
-        answer=answer(checked),
+        answer=checked.verdict,
         verdict=judge([*checked.single, *checked.batched], offline, study.file.report.queries),
         promise=_promise(checked),
         outputs=_rows(checked),
         output_charts=_limit_charts(checked),
         tables=_tables(checked),
         cost_charts=_cost_charts(checked),
-        cost_note="Every solver here works on the same grid or mesh. A coarser one may reach the surrogate's error in "
-        "less time: compare with it before you decide.",
+        cost_note=_cost_note(checked),
         ranges=_ranges(study, checked),
         fields=_fields(study, checked),
         fields_note="Above: the case with the median error. Below: the worst of the checked cases.",
@@ -65,26 +65,13 @@ def build_report(study: Study, checked: Checked, upstream: Folders, keys: Mappin
     return Report(title, _lead(checked), (problem,), created, f"nwidth run {study.name}.yaml", machine(), versions())
 
 
-def answer(checked: Checked) -> str:
-    """One sentence: the error, and whether the limits held."""
-    relative = checked.error / checked.size
-    held, count = int(checked.held.sum()), len(checked.error)
-    text = f"Error {percent(float(np.median(relative)))} (median), {percent(float(relative.max()))} (worst), "
-    text += f"{checked.norm}. "
-    if held == count:
-        return text + f"The limit held on all {plural(count, 'unseen run')}."
-    if checked.rigorous:
-        return text + f"The limit FAILED on {count - held} of {plural(count, 'unseen run')}: it is not a guarantee."
-    return text + f"The limit held on {held} of {plural(count, 'unseen run')}; expected about {checked.level:.0%}."
-
-
 def _lead(checked: Checked) -> str:
     return f"Checked on {plural(len(checked.error), 'run')} that the surrogate has never seen."
 
 
 def _promise(checked: Checked) -> Promise:
     missing = [
-        "The mesh's own error: how far your full-order solution is from the exact one.",
+        checked.mesh or "The mesh's own error: how far your full-order solution is from the exact one.",
         "Errors of the model's data.",
     ]
     if checked.rigorous:
@@ -108,11 +95,6 @@ def _rows(checked: Checked) -> tuple[OutputRow, ...]:
                       int((error > limit).sum()))
         )  # fmt: skip
     return tuple(rows)
-
-
-def difference_unit(unit: str) -> str:
-    """The unit of a difference: two temperatures in °C differ by kelvins."""
-    return "K" if unit == "°C" else unit
 
 
 def _limit_charts(checked: Checked) -> tuple[Chart, ...]:
@@ -144,6 +126,15 @@ def _cost_charts(checked: Checked) -> tuple[CostChart, ...]:
     if checked.batched and checked.batched[0].batch > 1:
         charts.append(CostChart(f"{checked.batched[0].batch} cases at a time", checked.batched, label))
     return tuple(charts)
+
+
+def _cost_note(checked: Checked) -> str:
+    if any("cells" in point.name for point in checked.single):
+        return "Solvers may use coarser grids: what counts is the error that is reached, not how."
+    return (
+        "Every solver here works on the same mesh. A coarser one may reach the surrogate's error in less time: compare "
+        "with it before you decide."
+    )
 
 
 def _ranges(study: Study, checked: Checked) -> Ranges:

@@ -1,0 +1,233 @@
+"""Questions from a file to a saved surrogate, and its answers as a table or as arrays."""
+
+import csv
+import difflib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nwidth.core.arrays import Array, Mu, Real
+from nwidth.core.errors import InputError
+from nwidth.core.guarantee import Estimate, Guarantee, Rigorous, Statistical
+from nwidth.core.prediction import Prediction, Source
+from nwidth.io.atomic import write_atomically
+from nwidth.io.detect import detect
+from nwidth.io.model import load
+from nwidth.io.readers.base import read_arrays
+from nwidth.io.readers.table import read_table
+from nwidth.online.refine import refine
+from nwidth.online.wrappers import Certified
+from nwidth.problems.base import Problem
+from nwidth.reports.words import at_most
+from nwidth.spaces.base import ParameterSpace
+from nwidth.spaces.box import Box
+from nwidth.study.explain import unknown
+from nwidth.surrogates.base import Surrogate
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A prediction with, row by row, what there is to know about it; for outputs with a threshold also 'below',
+    'above' or 'undecided'.
+    """
+
+    prediction: Prediction
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()
+
+    @property
+    def verdicts(self) -> dict[str, Array]:
+        """Output -> 'below', 'above' or 'undecided' for every row."""
+        return {name: self.prediction.outputs[name].against(value) for name, value in self.thresholds.items()}
+
+    @property
+    def notes(self) -> list[str]:
+        """What is outside of the range, why there is no limit, and which rows did not come from the surrogate."""
+        p = self.prediction
+        reasons = [""] * len(p) if p.reason is None else [str(reason) for reason in p.reason]
+        outside = self.outside or [""] * len(p)
+        sources = ["" if source == Source.SURROGATE else str(source) for source in p.source]
+        rows = zip(sources, outside, reasons, p.inside, strict=True)
+        return ["; ".join(filter(None, (s, o, "" if o and not inside else r))) for s, o, r, inside in rows]
+
+    @property
+    def columns(self) -> dict[str, Array]:
+        """Heading -> value for each row: parameters, outputs with their limits, verdicts, and what to know."""
+        p, verdicts = self.prediction, self.verdicts
+        table: dict[str, Array] = {name: values for name, values in p.mu.items() if values.ndim == 1}
+        for name, output in p.outputs.items():
+            table[heading(name, output.unit)] = output.values
+            table[heading(f"{name} at most off by", difference_unit(output.unit))] = output.limit
+            if name in verdicts:
+                table[f"{name} against {self.thresholds[name]:g}"] = verdicts[name]
+        if not p.outputs:
+            table[f"field at most off by ({p.guarantee.norm})"] = p.bound
+        inside = np.where(p.inside, "yes", "no")
+        return table | {"inside the range": inside, "note": np.array(self.notes, dtype=object)}
+
+    @property
+    def promise(self) -> tuple[str, ...]:
+        """What the limits promise, in words for people who sign."""
+        return promise(self.prediction)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: one entry per question."""
+        p, notes = self.prediction, self.notes
+        rows = [self._row(i) | {"note": notes[i]} for i in range(len(p))]
+        return {"promise": self.promise, "guarantee": _guarantee(p.guarantee), "rows": rows}
+
+    def _row(self, i: int) -> dict[str, Any]:
+        p, verdicts = self.prediction, self.verdicts
+        outputs = {
+            name: {"value": o.values[i], "limit": o.limit[i], "unit": o.unit}
+            | ({"verdict": str(verdicts[name][i])} if name in verdicts else {})
+            for name, o in p.outputs.items()
+        }
+        mu = {name: values[i] for name, values in p.mu.items() if values.ndim == 1}
+        known = {"inside": bool(p.inside[i]), "source": str(p.source[i])}
+        return {"mu": mu, "outputs": outputs, "bound": p.bound[i], **known}
+
+    def save(self, path: Path) -> Path:
+        """CSV, one row per question; or, for a name that ends in .npz, all arrays with the fields."""
+        if path.suffix.lower() == ".npz":
+            return write_atomically(
+                path, lambda stream: np.savez_compressed(stream, allow_pickle=False, **self._arrays())
+            )
+        if path.suffix.lower() != ".csv":
+            raise InputError(f"answers are written as .csv (values) or .npz (values and fields), not {path.name!r}")
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(self.columns)
+        writer.writerows(zip(*self.columns.values(), strict=True))
+        return write_atomically(path, lambda stream: stream.write(text.getvalue().encode()))
+
+    def _arrays(self) -> dict[str, Array]:
+        p = self.prediction
+        arrays = {"field": p.field, "bound": p.bound, "inside": p.inside}
+        arrays |= {f"mu/{name}": values for name, values in p.mu.items()}
+        for name, output in p.outputs.items():
+            arrays |= {f"outputs/{name}": output.values, f"limits/{name}": output.limit}
+        return arrays
+
+
+def ask(
+    model: str | Path,
+    questions: str | Path,
+    *,
+    thresholds: Mapping[str, float] | None = None,
+    rtol: float | None = None,
+    kinds: Sequence[type] = (),
+) -> Answers:
+    """The answers of a saved surrogate to the rows of a table (CSV), or to arrays (NPZ) for parameters that are fields.
+
+    `thresholds`: output -> value, each row then is below, above or undecided. With `rtol`, every answer is refined to
+    this guaranteed relative tolerance, which needs a model that holds its equation. Raises InputError for a file that
+    holds no surrogate, a missing or unknown column, a number that is not finite.
+    """
+    surrogate = load(model, kinds)
+    if not isinstance(surrogate, Surrogate):
+        raise InputError(f"{model} holds a {surrogate.kind!r}, which answers no questions; give a surrogate")
+    mu = _read_questions(Path(questions), surrogate.parameters)
+    prediction = surrogate.predict(mu)
+    if rtol is not None:
+        prediction = refine(prediction, _equation(surrogate, model), rtol)
+    for name in thresholds or {}:
+        if name not in prediction.outputs:
+            raise InputError(f"threshold: output {unknown(name, list(prediction.outputs))}")
+    return Answers(prediction, thresholds or {}, _outside(surrogate.parameters, prediction))
+
+
+def promise(prediction: Prediction) -> tuple[str, ...]:
+    """One sentence for each output (or for the field), then what is counted."""
+    match prediction.guarantee:
+        case Rigorous(covers=covers):
+            ending, last = (
+                "from your full-order result. Guaranteed.",
+                f"Counted: {', '.join(covers)}. Not counted: mesh, data.",
+            )
+        case Statistical(level=level):
+            ending = f"in {level:.0%} of the cases that are drawn like your runs."
+            last = "Not for optimised designs or feedback, and not outside the range of the runs."
+        case Estimate(missing=missing):
+            return (f"Indication only. Missing: {missing}.",)
+    lines = [f"{name}: at most {limit} {ending}" for name, limit in _largest_limits(prediction)]
+    return (*lines, last)
+
+
+def _largest_limits(prediction: Prediction) -> list[tuple[str, str]]:
+    outputs = prediction.outputs.items()
+    limits = [(name, o.limit, difference_unit(o.unit)) for name, o in outputs]
+    limits = limits or [("Field", prediction.bound, f"({prediction.guarantee.norm})")]
+    finite = [(name, values[np.isfinite(values)], unit) for name, values, unit in limits]
+    return [(name, at_most(float(values.max()), unit)) for name, values, unit in finite if len(values)]
+
+
+def difference_unit(unit: str) -> str:
+    """The unit of a difference: two temperatures in °C differ by kelvins."""
+    return "K" if unit == "°C" else unit
+
+
+def heading(name: str, unit: str) -> str:
+    """A name with its unit in brackets."""
+    return f"{name} [{unit}]" if unit else name
+
+
+def _guarantee(guarantee: Guarantee) -> dict[str, Any]:
+    return {"kind": type(guarantee).__name__.lower(), **vars(guarantee)}
+
+
+def _read_questions(path: Path, space: ParameterSpace) -> Mu:
+    if detect(path) == "npz":
+        return {name: np.asarray(values) for name, values in read_arrays(path).arrays.items() if name in space.names}
+    table = read_table(path)
+    missing = [name for name in space.names if name not in table.numbers]
+    if missing:
+        raise InputError(_missing(path, missing, table.columns, space))
+    mu = {name: table.numbers[name] for name in space.names}
+    for name, values in mu.items():
+        _check_numbers(path, name, values, table.lines)
+    return mu
+
+
+def _missing(path: Path, missing: Sequence[str], columns: Sequence[str], space: ParameterSpace) -> str:
+    sample = space.sample([0], 0)
+    fields = [name for name in missing if np.ndim(sample[name]) > 1]
+    if fields:
+        shape = " x ".join(map(str, np.shape(sample[fields[0]])[1:]))
+        return (
+            f"the parameter {fields[0]!r} of this model is a field of {shape} values: give it as an NPZ file with an "
+            f"array {fields[0]!r}, questions first"
+        )
+    close = difflib.get_close_matches(missing[0], columns, n=1)
+    hint = f"; is it {close[0]!r}?" if close else ""
+    return f"{path} has no column {missing[0]!r}, a parameter of this model. Its columns: {', '.join(columns)}{hint}"
+
+
+def _check_numbers(path: Path, name: str, values: Real, lines: Array) -> None:
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise InputError(f"{path}, line {lines[bad[0]]}: {name} is not a number; fill it in or remove the line")
+
+
+def _equation(surrogate: Surrogate, model: str | Path) -> Problem:
+    """The problem that a certified surrogate carries along."""
+    inner = surrogate.surrogate if isinstance(surrogate, Certified) else surrogate
+    holders = [surrogate.certificate, inner] if isinstance(surrogate, Certified) else [inner]
+    for holder in holders:
+        child = holder.to_parts().children.get("problem")
+        if isinstance(child, Problem):
+            return child
+    raise InputError(
+        f"{model} holds no equation to refine with; refine in Python: nw.refine(answer, problem, rtol=...)"
+    )
+
+
+def _outside(space: ParameterSpace, prediction: Prediction) -> tuple[str, ...]:
+    """What is outside of the fitted range, row by row."""
+    if isinstance(space, Box):
+        return tuple(space.describe(prediction.mu))
+    return tuple("" if inside else "outside of the fitted range" for inside in prediction.inside)
