@@ -66,7 +66,17 @@ def test_trajectories_have_their_times(tmp_path):
         assert open_snapshots(path, KINDS).times[3] == 4 if path else True
 
 
-@pytest.mark.parametrize("problem", [Waves(limit=0.8), DenseProblem(size=20)], ids=["black box", "linear"])
+class BatchSize(Waves):
+    """Shows in every value with how many others it was computed."""
+
+    def solve(self, mu):
+        return np.full((len(mu["k"]), NX, NY), len(mu["k"]))
+
+
+PROBLEMS = {"black box": Waves(limit=0.8), "linear": DenseProblem(size=20), "batch": BatchSize()}
+
+
+@pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 def test_any_number_of_workers_gives_the_same_bits(problem, tmp_path):
     reference = generate(problem, 21, chunk=4)
     for workers in (1, 2):
@@ -175,13 +185,14 @@ class Scripted(Solver):
     status: int = 1
     stats: tuple[tuple[str, float], ...] = ()
     shape: tuple[int, ...] = (NX, NY)
+    value: float = 1.0
 
     def prepare(self, problem: Problem) -> Problem:
         return problem
 
     def solve(self, state: Any, mu: Any, x0: Any = None, stop: Tolerance | None = None) -> Solution:
         size = len(mu["k"])
-        fields = np.full((size, *self.shape), 1.0 if stop is None else stop.value)
+        fields = np.full((size, *self.shape), self.value if stop is None else stop.value)
         status = np.where(mu["k"] > 0.5, self.status, Status.CONVERGED)
         return Solution(fields, status, {name: np.full(size, value) for name, value in self.stats})
 
@@ -200,6 +211,11 @@ def test_statistics_status_and_tolerance_pass_through(tmp_path, caplog):
     assert snapshots.provenance["why"] == "chosen by the caller"
     assert snapshots.provenance["solver"]["status"] == Status.MAX_ITERATIONS
     assert snapshots.provenance["tolerance"] == {"class": "Tolerance", "kind": "residual", "value": 0.125}
+
+
+def test_a_solver_that_calls_nan_converged_is_not_believed():
+    with pytest.raises(WorkError, match="none of the 4 samples converged: 4 failed"):
+        generate(Waves(), 4, solver=Scripted(value=np.nan))
 
 
 @pytest.mark.parametrize(("solver", "words"), [

@@ -4,6 +4,8 @@ import logging
 import os
 import pickle
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +18,7 @@ from nwidth.core.errors import WorkError
 from nwidth.snapshots.work import Done, Job, Worker
 
 _LOG = logging.getLogger("nwidth")
+_WATCH = "nwidth-watch"
 _UNPICKLABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError, OSError)
 
 
@@ -56,14 +59,20 @@ def _in_processes(payload: bytes, chunks: list[int], workers: int) -> Iterator[D
 
 
 def _run(file: str, k: int) -> Done:
-    worker, parent = _worker(file)
-    if parent not in (os.getppid(), os.getpid()):
-        raise WorkError("the process that asked for this work is gone; another may have taken over")
-    return worker.run(k)
+    return _worker(file).run(k)
 
 
 @lru_cache(maxsize=1)
-def _worker(file: str) -> tuple[Worker, int]:
+def _worker(file: str) -> Worker:
     """One per process and job: a job's file has a name that no other job has."""
     job, path, parent = pickle.loads(Path(file).read_bytes())  # noqa: S301  written by the parent process, for this run
-    return Worker(job, path), parent
+    if os.getpid() != parent and _WATCH not in (thread.name for thread in threading.enumerate()):
+        threading.Thread(target=_end_with, args=(parent,), name=_WATCH, daemon=True).start()
+    return Worker(job, path)
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when its parent is gone: whoever continues the work should not find another at it."""
+    while os.getppid() == parent:
+        time.sleep(0.25)
+    os._exit(1)

@@ -39,6 +39,8 @@ FORMAT = 1
 _COMPLETE = ("mu", "fields", "outputs")
 _Mode: TypeAlias = Literal["r", "r+"]
 _STANDARD = tuple(spec.name for spec in STATISTICS)
+#: A chunk that holds nothing but the fill value is written too: a missing file is missing data.
+_CONFIG: Any = {"write_empty_chunks": True}
 _BLOSC_LIMIT = 2**31 - 1
 
 
@@ -75,7 +77,8 @@ class Store:
         self._group = _open_group(path, self._mode)
         self.header = _checked_header(path, self._group.attrs.get(KEY))
         self.chunk = int(self.header["chunk"])
-        self._arrays = {name: self._open_array(name) for name in self._names()}
+        with _malformed_is_input_error(path):
+            self._arrays = {name: self._open_array(name) for name in self._names()}
         self._check()
 
     @property
@@ -145,8 +148,8 @@ class Store:
                 yield name
 
     def _open_array(self, name: str) -> zarr.Array:
-        config = {"write_empty_chunks": True}
-        return zarr.open_array(self.path, path=name, mode=self._mode, zarr_format=3, config=config)
+        with zarr.config.set({f"array.{key}": value for key, value in _CONFIG.items()}):
+            return zarr.open_array(self.path, path=name, mode=self._mode, zarr_format=3)
 
     def _array_for(self, name: str) -> zarr.Array:
         """A solver's own statistic gets its array when it first appears; all writers would make the same file."""
@@ -258,15 +261,19 @@ def _checked_header(path: Path, header: Any) -> dict[str, Any]:
 def _open_group(path: Path, mode: _Mode) -> zarr.Group:
     if not path.exists():
         raise InputError(f"there is no snapshot store at {path}; make one with nw.generate(..., path={str(path)!r})")
-    try:
+    with _malformed_is_input_error(path):
         return zarr.open_group(path, mode=mode, zarr_format=3)
+
+
+@contextmanager
+def _malformed_is_input_error(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (BaseZarrError, OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not a snapshot store (a Zarr v3 group): {error}") from error
 
 
 def _create_array(group: zarr.Group, spec: Spec, count: int, chunk: int) -> None:
-    if spec.dtype.kind not in "biufc":
-        raise InputError(f"{spec.name} has values of type {spec.dtype}; only numbers can be stored: encode them")
     size = chunk * int(np.prod(spec.shape, dtype=np.int64)) * spec.dtype.itemsize
     packed = BloscCodec(cname="lz4", clevel=5, shuffle="shuffle") if size < _BLOSC_LIMIT else ZstdCodec(level=1)
     group.create_array(
@@ -279,7 +286,7 @@ def _create_array(group: zarr.Group, spec: Spec, count: int, chunk: int) -> None
         chunk_key_encoding={"name": "default", "separator": "."},
         dimension_names=(SAMPLE, *spec.dims),
         attributes=dict(spec.attributes),
-        config={"write_empty_chunks": True},
+        config=_CONFIG,
     )
 
 

@@ -47,6 +47,9 @@ class Job:
                 f"{type(parameters).__name__}.sample returned {batch_size(mu)} samples for {len(rows)} indices; "
                 "return one row for each index"
             )
+        words = {name: str(values.dtype) for name, values in mu.items() if values.dtype.kind not in "biufc"}
+        if words:
+            raise InputError(f"parameters have values of type {words}; only numbers can be stored: encode them")
         return mu
 
     def quantities(self) -> Mapping[str, Quantity]:
