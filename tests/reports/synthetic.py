@@ -59,6 +59,7 @@ def reduced_problem() -> ProblemReport:
     return ProblemReport(
         name="power_module", title="Power module", question="Which of 3,000 designs keep both chips below 125 °C?",
         answer="1,800 below, 1,197 above, 3 went to the solver. At most 0.0008 K from your finite-element result.",
+        summary="1,800 below, 1,197 above, 3 left to the solver; at most 0.0008 K off, guaranteed.",
         verdict=judge(points, offline=4.2),
         promise=Promise(("At most 0.0008 K from your finite-element result, guaranteed.",),
                         ("The mesh's own error.", "Errors of the material data <k & h>.")),
@@ -86,6 +87,7 @@ def grid_problem() -> ProblemReport:
     return ProblemReport(
         name="darcy", title="Darcy flow", question="Is a neural operator worth it for flow through random ground?",
         answer="Error 8 % (energy), 1.9 % (mean square); every limit held on 100 unseen cases.",
+        summary="8 % off in energy, 1.9 % in the mean square; 100 of 100 unseen cases within their limit.",
         verdict=judge(GRID, offline=110.0),
         promise=Promise(("Within the stated limit (energy norm) of your grid solution, guaranteed.",),
                         ("The grid's own error, about 10 %.",)),

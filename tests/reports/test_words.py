@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nwidth.reports.words import at_most, count, duration, factor, percent, plural, quantity, round_up, significant
+from nwidth.reports.words import (
+    at_most,
+    count,
+    duration,
+    exact,
+    factor,
+    percent,
+    plural,
+    quantity,
+    round_up,
+    significant,
+)
 
 
 def plain(text: str) -> str:
@@ -15,7 +26,7 @@ def plain(text: str) -> str:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (21234, "21,000"), (0.00078, "0.00078"), (1.55, "1.6"), (99.6, "100"), (9.96, "10"), (3e-9, "3.0e-09"),
+    [(0, "0"), (21234, "21,000"), (0.00078, "0.00078"), (1.55, "1.6"), (99.6, "100"), (9.96, "10"), (3e-9, "3.0·10⁻⁹"),
      (-0.25, "-0.25"), (math.inf, "∞")],
 )  # fmt: skip
 def test_two_significant_digits_without_exponents(value, text):
@@ -40,6 +51,10 @@ def test_a_shown_limit_is_never_below_the_limit():
     assert plain(at_most(0.000712, "K")) == "0.00072 K"
     assert plain(at_most(0.0008, "K", 1)) == "0.0008 K"
     assert plain(quantity(0.000712, "K")) == "0.00071 K"
+
+
+def test_chosen_numbers_gain_no_digits():
+    assert [exact(v) for v in (0.8, 15.0, 20_000.0, 1e-5)] == ["0.8", "15", "20,000", "1e-05"]
 
 
 def test_small_words():

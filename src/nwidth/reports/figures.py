@@ -10,7 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.colorizer import ColorizingArtist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.tri import Triangulation
 
 from nwidth.core.arrays import Array, Real
@@ -18,7 +18,7 @@ from nwidth.core.errors import InputError
 from nwidth.reports.model import Chart, CostChart, Curves, Designs, FieldPlot, LimitCheck
 from nwidth.reports.palette import PAGE, Palette
 from nwidth.reports.style import axes, styled, to_svg
-from nwidth.reports.words import at_most, duration, significant
+from nwidth.reports.words import at_most, duration, power_of_ten, significant
 from nwidth.reports.worth import ROUNDING, CostPoint
 
 #: Beyond this many marks a vector picture is larger than a bitmap.
@@ -123,22 +123,34 @@ def _family_legend(figure: Figure, points: Sequence[CostPoint], palette: Palette
 
 @draw.register
 def _field(chart: FieldPlot, palette: Palette) -> Figure:
-    figure, ax = axes(3.5, 3.1)
+    width, height = np.ptp(chart.points, axis=0)
+    figure, ax = axes(3.5, 1.2 + 2.6 * float(height / width))
     low, high = chart.span or (float(np.min(chart.values)), float(np.max(chart.values)))
     if high <= low:
         low, high = low - 0.5, high + 0.5
     options: dict[str, Any] = {
-        "cmap": "RdBu_r" if chart.diverging else "viridis", "vmin": low, "vmax": high, "rasterized": True,
-    }  # fmt: skip
+        "cmap": "RdBu_r" if chart.diverging else "viridis",
+        "vmin": low,
+        "vmax": high,
+        "rasterized": True,
+    }
     image = _paint(ax, chart, options)
     ax.set_aspect("equal")
     ax.grid(visible=False)
     suffix = f" [{chart.axis_unit}]" if chart.axis_unit else ""
     ax.set(xlabel=f"x{suffix}", ylabel=f"y{suffix}")
-    bar = figure.colorbar(image, ax=ax, shrink=0.9, pad=0.02)
+    bar = figure.colorbar(image, ax=ax, location="bottom", aspect=28, pad=0.03)
     bar.set_label(chart.label)
+    bar.locator = MaxNLocator(5)
+    bar.formatter = FuncFormatter(_plain_number)
+    bar.update_ticks()
     bar.outline.set_visible(False)
     return figure
+
+
+def _plain_number(value: float, _: int | None = None) -> str:
+    """Ticks of a linear scale, zero included."""
+    return "0" if value == 0 else significant(value, 2) if abs(value) < 1e-3 else f"{value:,.4g}"
 
 
 def _paint(ax: Axes, chart: FieldPlot, options: dict[str, Any]) -> ColorizingArtist:
@@ -235,13 +247,10 @@ def _plain_log(axis: Axis, *, percent: bool = False) -> None:
     axis.set_major_formatter(FuncFormatter(formatter))
 
 
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
 def _plain_tick(value: float, _: int | None = None) -> str:
     if 1e-3 <= value < 1e5:
         return significant(value, 1)
-    return f"10{str(round(np.log10(value))).translate(_SUPERSCRIPT)}"
+    return power_of_ten(round(np.log10(value)))
 
 
 def _percent_tick(value: float, _: int | None = None) -> str:

@@ -23,7 +23,7 @@ from nwidth.reports.model import (
     Table,
 )
 from nwidth.reports.palette import DARK, LIGHT, css_variables
-from nwidth.reports.words import at_most, duration, factor, percent, plural, quantity, significant
+from nwidth.reports.words import at_most, duration, exact, factor, percent, plural, quantity, significant, with_unit
 from nwidth.reports.words import count as counted
 from nwidth.reports.worth import ROUNDING
 
@@ -262,14 +262,16 @@ def _range_card(problem: ProblemReport, pictures: _Pictures) -> str:
 
 
 def _bar(interval: ParameterRange) -> str:
-    mark = ""
+    mark, at = "", ""
     if interval.weakest is not None:
-        value = quantity(interval.weakest, interval.unit, 3)
-        mark = f"<i style='left:{100 * interval.position:.1f}%' title='weakest case: {escape(value)}'></i>"
-    low, high = significant(interval.low, 3), quantity(interval.high, interval.unit, 3)
+        at = significant(interval.weakest, 3)
+        value = escape(with_unit(at, interval.unit), quote=True)
+        mark = f"<i style='left:{100 * interval.position:.1f}%' title='weakest case: {value}'></i>"
+    high = with_unit(exact(interval.high), interval.unit)
     return (
-        f"<div class='range'><span class='name'>{escape(interval.name)}</span><span class='low'>{escape(low)}</span>"
-        f"<span class='bar'>{mark}</span><span>{escape(high)}</span></div>"
+        f"<div class='range'><span class='name'>{escape(interval.name)}</span>"
+        f"<span class='low'>{escape(exact(interval.low))}</span><span class='bar'>{mark}</span>"
+        f"<span>{escape(high)}</span><span class='at'>{escape(at)}</span></div>"
     )
 
 

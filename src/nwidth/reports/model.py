@@ -145,12 +145,13 @@ class Appendix:
 
 @dataclass(frozen=True)
 class ProblemReport:
-    """Everything that a report says about one problem."""
+    """Everything that a report says about one problem; `summary` is the answer in one line of the console."""
 
     name: str
     title: str
     question: str
     answer: str
+    summary: str
     verdict: Verdict
     promise: Promise
     outputs: tuple[OutputRow, ...]
@@ -162,7 +163,6 @@ class ProblemReport:
     fields: tuple[tuple[FieldPlot, ...], ...] = ()
     fields_note: str = ""
     appendix: Appendix = Appendix()
-    summary: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,16 @@
 
 import math
 
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def power_of_ten(exponent: int) -> str:
+    """'10⁻⁶'."""
+    return f"10{str(exponent).translate(_SUPERSCRIPT)}"
+
 
 def significant(value: float, digits: int = 2) -> str:
-    """A number with `digits` significant digits, grouped by thousands, without an exponent where it stays short."""
+    """A number with `digits` significant digits, grouped by thousands, as a power of ten where it is long."""
     if not math.isfinite(value):
         return "∞" if value > 0 else ("-∞" if value < 0 else "not a number")
     if value == 0:
@@ -13,8 +20,13 @@ def significant(value: float, digits: int = 2) -> str:
     rounded = round(value, digits - 1 - exponent)
     exponent = math.floor(math.log10(abs(rounded)))
     if exponent < -4 or exponent > 14:
-        return f"{rounded:.{digits - 1}e}"
+        return f"{rounded / 10.0**exponent:.{digits - 1}f}·{power_of_ten(exponent)}"
     return f"{rounded:,.{max(0, digits - 1 - exponent)}f}"
+
+
+def exact(value: float) -> str:
+    """A number that someone chose, such as the end of a range: no digits are added, thousands are grouped."""
+    return f"{value:,.6g}"
 
 
 def round_up(value: float, digits: int = 2) -> float:

@@ -68,6 +68,12 @@ class Verdict:
     offline_seconds: float
 
     @property
+    def brief(self) -> str:
+        """Both comparisons in one line."""
+        ways = (("one at a time", self.single), ("in batches", self.batched))
+        return ", ".join(f"{_ratio(c.speedup)} {way} ({_times(c)})" for way, c in ways if c) + ", at equal error."
+
+    @property
     def pays_after(self) -> float:
         """The smaller break-even count of the two ways of asking, inf where neither pays."""
         counts = [c.pays_after for c in (self.single, self.batched) if c is not None]
@@ -157,11 +163,18 @@ def _reason(use: Use, single: Comparison | None, batched: Comparison | None, uni
 def _sentence(way: str, c: Comparison | None, unit: str) -> str:
     if c is None:
         return ""
-    ratio = f"{factor(c.speedup)} faster" if c.speedup >= 1 else f"{factor(1 / c.speedup)} slower"
     return (
         f"{way}: {duration(c.point.seconds)} ({c.point.name}, error {_error(c.point.error, unit)}) against "
-        f"{duration(c.rival.seconds)} ({c.rival.name}, error {_error(c.rival.error, unit)}): {ratio}."
+        f"{duration(c.rival.seconds)} ({c.rival.name}, error {_error(c.rival.error, unit)}): {_ratio(c.speedup)}."
     )
+
+
+def _ratio(speedup: float) -> str:
+    return f"{factor(speedup)} faster" if speedup >= 1 else f"{factor(1 / speedup)} slower"
+
+
+def _times(c: Comparison) -> str:
+    return f"{duration(c.point.seconds)} against {duration(c.rival.seconds)}"
 
 
 def _error(value: float, unit: str) -> str:

@@ -1,0 +1,334 @@
+"""Demo, part 3: Darcy flow with a neural operator, its guaranteed limit, and whether it is worth it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from nwidth.bounds.two_grid import DiscretisationEstimate, discretisation_estimate
+from nwidth.core.arrays import Array, Mu, Real
+from nwidth.core.prediction import Prediction
+from nwidth.core.solution import Tolerance
+from nwidth.core.validation import select
+from nwidth.online.certify import certify
+from nwidth.online.refine import refine
+from nwidth.online.wrappers import Certified
+from nwidth.operators.fno import FNO, FNOSurrogate
+from nwidth.problems.darcy import Darcy
+from nwidth.rb.pod_regression import PODRegression
+from nwidth.reports import words
+from nwidth.reports.worth import CostPoint, Verdict, judge
+from nwidth.snapshots.base import Snapshots
+from nwidth.snapshots.generate import generate
+from nwidth.solvers.direct import Direct
+from nwidth.solvers.riesz_cg import RieszCG
+from nwidth.spaces.grid import interpolate
+from nwidth.study.demo_reduced import Prepared, Say
+from nwidth.study.measure import alternate
+from nwidth.surrogates.base import Run
+from nwidth.surrogates.training import Training
+
+RTOL = 1e-4
+POD, FOURIER = "POD + regression", "neural operator"
+
+
+@dataclass(frozen=True)
+class DarcyDemo:
+    """Sizes of this part; training ends in good order after `budget` seconds."""
+
+    resolution: int = 64
+    train: int = 1000
+    calibrate: int = 100
+    test: int = 100
+    budget: float = 95.0
+    repeats: int = 3
+    fno: FNO = field(default_factory=lambda: FNO(modes=12, width=24, training=Training(epochs=20, augment="square")))
+
+
+QUICK = DarcyDemo(
+    resolution=32,
+    train=200,
+    calibrate=30,
+    test=30,
+    budget=12.0,
+    repeats=2,
+    fno=FNO(modes=8, width=16, training=Training(epochs=15, augment="square")),
+)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Relative errors of fields against the grid solution, in the mean square and in the energy norm, `(B,)`."""
+
+    l2: Real
+    energy: Real
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """The test cases with their solutions: everything is measured against them."""
+
+    problem: Darcy
+    mu: Mu
+    solution: Array
+
+    def errors(self, fields: Array) -> Errors:
+        """Of fields `(B, *shape)` for the first B cases."""
+        count = len(fields)
+        space, exact = self.problem.space, self.solution[:count]
+        error = space.flatten(exact - fields)
+        mass = space.inner("mass")
+        energy = np.sqrt(self.problem.systems(select(self.mu, slice(0, count))).energy(error))
+        return Errors(mass.norm(error) / mass.norm(space.flatten(exact)), energy / self.energy[:count])
+
+    @cached_property
+    def energy(self) -> Real:
+        """Energy norms of the solutions."""
+        return np.sqrt(self.problem.systems(self.mu).energy(self.problem.space.flatten(self.solution)))
+
+    def __len__(self) -> int:
+        return len(self.solution)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A surrogate with its limit, what it cost, and how it did on the test cases."""
+
+    certified: Certified
+    seconds: float
+    prediction: Prediction
+    errors: Errors
+    yardstick: Yardstick
+
+    @property
+    def limits(self) -> Real:
+        """Relative guaranteed limits in the energy norm."""
+        return self.prediction.bound / self.yardstick.energy
+
+    @property
+    def effectivity(self) -> Real:
+        """Limit over true error."""
+        return self.limits / self.errors.energy
+
+    @property
+    def violations(self) -> int:
+        """Cases whose error exceeds its limit."""
+        return int((~(self.errors.energy <= self.limits)).sum())
+
+
+@dataclass(frozen=True)
+class Start:
+    """Refinement to the guaranteed tolerance from one starting field."""
+
+    name: str
+    iterations: Real
+    seconds: float
+    errors: Errors
+
+
+@dataclass(frozen=True)
+class DarcyResult:
+    """Everything that was computed and measured; `parts` are the runs to train, calibrate and test on."""
+
+    config: DarcyDemo
+    seed: int
+    parts: tuple[Snapshots, ...]
+    generation_seconds: float
+    yardstick: Yardstick
+    fno: Learned
+    pod: Learned
+    coverage: tuple[int, float]
+    starts: tuple[Start, ...]
+    grid: DiscretisationEstimate
+    points: Mapping[str, tuple[CostPoint, ...]]
+    spread: float
+    verdicts: Mapping[str, Verdict]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The most favourable verdict of the two norms: a surrogate is only rejected where it loses in both."""
+        favourable = [v for v in self.verdicts.values() if v.use != "do not use"]
+        return favourable[0] if favourable else self.verdicts["energy"]
+
+    @property
+    def network(self) -> FNOSurrogate:
+        """The neural operator inside its certificate."""
+        surrogate = self.fno.certified.surrogate
+        if not isinstance(surrogate, FNOSurrogate):
+            raise TypeError(f"expected the neural operator, found {type(surrogate).__name__}")
+        return surrogate
+
+
+def work(config: DarcyDemo, seed: int, say: Say, *, watched: bool = False) -> DarcyResult:
+    """Generate, fit, certify, refine, time, and judge."""
+    problem = Darcy(config.resolution)
+    total = config.train + config.calibrate + config.test
+    say(f"Darcy flow: {config.resolution} x {config.resolution} cells, a random field as the parameter")
+    begin = perf_counter()
+    snapshots = generate(problem, total, seed, progress=watched)
+    generation = perf_counter() - begin
+    say(f"  {total:,} solutions in {words.duration(generation)}")
+    parts = snapshots.split(config.train, config.calibrate, config.test)
+    train, calibrate, test = parts
+    yardstick = Yardstick(problem, dict(test.mu), np.asarray(test.fields))
+    pod = _learned(PODRegression(), train, yardstick, Run(), seed)
+    fno = _learned(config.fno, train, yardstick, Run(progress=watched, budget=config.budget), seed)
+    for name, learned in ((POD, pod), (FOURIER, fno)):
+        say(f"  {name} in {words.duration(learned.seconds)}: {_reached(learned)}")
+    starts = _starts(fno, pod, yardstick)
+    say(f"  guaranteed {RTOL:g}: {_steps(starts)}")
+    indices = range(config.train + config.calibrate, config.train + config.calibrate + min(8, config.test))
+    grid = discretisation_estimate(problem, lambda p, mu: Prepared(RieszCG(), p)(mu).field, indices, seed)
+    points, spread = costs(fno, pod, yardstick, config.repeats)
+    verdicts = {norm: judge(_judged(found), generation + fno.seconds) for norm, found in points.items()}
+    return DarcyResult(
+        config, seed, parts, generation, yardstick, fno, pod, _coverage(fno, calibrate, yardstick, seed),
+        starts, grid, points, spread, verdicts,
+    )  # fmt: skip
+
+
+def _judged(points: tuple[CostPoint, ...]) -> list[CostPoint]:
+    """The verdict is on the neural operator; POD + regression stands beside it for comparison."""
+    return [p for p in points if p.name != POD]
+
+
+def _learned(fitter: Any, train: Snapshots, yardstick: Yardstick, run: Run, seed: int) -> Learned:
+    begin = perf_counter()
+    surrogate = fitter.fit(train, yardstick.problem, seed=seed, run=run)
+    seconds = perf_counter() - begin
+    certified = certify(surrogate, yardstick.problem)
+    prediction = certified.predict(yardstick.mu)
+    return Learned(certified, seconds, prediction, yardstick.errors(prediction.field), yardstick)
+
+
+def _reached(learned: Learned) -> str:
+    l2, energy = (words.percent(float(np.mean(e))) for e in (learned.errors.l2, learned.errors.energy))
+    return (
+        f"error {l2} (mean square), {energy} (energy); {learned.violations} of {len(learned.limits)} outside the limit"
+    )
+
+
+def _steps(starts: tuple[Start, ...]) -> str:
+    return ", ".join(f"{s.iterations.mean():.1f} steps from {s.name}" for s in starts)
+
+
+def _coverage(fno: Learned, calibrate: Snapshots, yardstick: Yardstick, seed: int) -> tuple[int, float]:
+    """What a calibrated limit would do where no guarantee is possible: cases held, and its median size (relative)."""
+    calibrated = certify(fno.certified.surrogate, holdout=calibrate, level=0.9, seed=seed).predict(yardstick.mu)
+    space = yardstick.problem.space
+    mass = space.inner("mass")
+    error = mass.norm(space.flatten(yardstick.solution - calibrated.field))
+    size = mass.norm(space.flatten(yardstick.solution))
+    return int((error <= calibrated.bound).sum()), float(np.median(calibrated.bound / size))
+
+
+# Refinement ---------------------------------------------------------------------------------------------------------
+
+
+def _starts(fno: Learned, pod: Learned, yardstick: Yardstick) -> tuple[Start, ...]:
+    """The same solver to the same guaranteed tolerance from zero, a coarse grid, and the two surrogates."""
+    problem = yardstick.problem
+    zero = np.zeros_like(yardstick.solution)
+    begins = {
+        "zero": zero,
+        "half the grid": coarse_solution(problem, 2)(yardstick.mu),
+        POD: pod.prediction.field,
+        FOURIER: fno.prediction.field,
+    }
+    return tuple(_refined(name, fields, fno.prediction, yardstick) for name, fields in begins.items())
+
+
+def _refined(name: str, fields: Array, like: Prediction, yardstick: Yardstick) -> Start:
+    begin = perf_counter()
+    better = refine(_with_fields(like, fields), yardstick.problem, RTOL)
+    seconds = (perf_counter() - begin) / len(fields)
+    return Start(name, np.asarray(better.stats["iterations"], float), seconds, yardstick.errors(better.field))
+
+
+def _with_fields(prediction: Prediction, fields: Array) -> Prediction:
+    return Prediction(**{**vars(prediction), "values": fields})
+
+
+# Costs --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to answer: parameters to fields."""
+
+    name: str
+    solve: Callable[[Mu], Array]
+    family: Any = "solver"
+    guaranteed: bool = False
+    batched: bool = True
+
+
+def ways(fno: Learned, pod: Learned) -> list[Way]:
+    """Plain solvers at full and reduced resolution, the surrogates with their limit, and the operator refined."""
+    problem = fno.yardstick.problem
+    found = [Way("sparse factorisation", _fields(Prepared(Direct(), problem)), batched=False)]
+    for rtol in (0.2, 3e-2, RTOL):
+        solve = Prepared(RieszCG(), problem, Tolerance("energy", rtol))
+        found.append(Way(f"conjugate gradients to {rtol:g}", _fields(solve), guaranteed=True))
+    half, quarter = coarse_solution(problem, 2), coarse_solution(problem, 4)
+    found += [
+        Way("half the grid", half),
+        Way("a quarter of the grid", quarter),
+        Way("half and quarter, extrapolated", lambda mu: _richardson(half(mu), quarter(mu))),
+        Way(POD, _answers(pod.certified), "surrogate", True),
+        Way(FOURIER, _answers(fno.certified), "surrogate", True),
+        Way(f"neural operator, refined to {RTOL:g}", _refining(fno.certified, problem), "refined", True),
+    ]
+    return found
+
+
+def _fields(solve: Prepared) -> Callable[[Mu], Array]:
+    return lambda mu: solve(mu).field
+
+
+def _answers(certified: Certified) -> Callable[[Mu], Array]:
+    return lambda mu: certified.predict(mu).field
+
+
+def _refining(certified: Certified, problem: Darcy) -> Callable[[Mu], Array]:
+    return lambda mu: refine(certified.predict(mu), problem, RTOL).field
+
+
+def coarse_solution(problem: Darcy, factor: int) -> Callable[[Mu], Array]:
+    """Solve on every `factor`-th node and interpolate: what a coarser grid gives, on the fine one."""
+    coarse = problem.at(problem.resolution // factor)
+    solve = Prepared(RieszCG(), coarse, Tolerance("energy", 1e-3))
+    return lambda mu: interpolate(solve({"a": mu["a"][:, ::factor, ::factor]}).field, coarse.space, problem.space)
+
+
+def _richardson(half: Array, quarter: Array) -> Array:
+    """The solution on the full grid from two coarser ones, for an error that falls like h²."""
+    return half + (half - quarter) / 4
+
+
+Points: TypeAlias = dict[str, tuple[CostPoint, ...]]
+
+
+def costs(fno: Learned, pod: Learned, yardstick: Yardstick, repeats: int) -> tuple[Points, float]:
+    """Norm -> ways with time and mean error, one case at a time and all test cases together."""
+    one, size = select(yardstick.mu, slice(0, 1)), len(yardstick)
+    found = ways(fno, pod)
+    calls = {(w.name, 1): _call(w, one) for w in found}
+    calls |= {(w.name, size): _call(w, yardstick.mu) for w in found if w.batched}
+    timing = alternate({f"{name}|{batch}": call for (name, batch), call in calls.items()}, repeats)
+    errors = {w.name: yardstick.errors(w.solve(yardstick.mu)) for w in found}
+    points: Points = {"energy": (), "l2": ()}
+    for norm in points:
+        for way in found:
+            error = float(np.mean(getattr(errors[way.name], norm)))
+            for batch in (1, size) if way.batched else (1,):
+                seconds = timing[f"{way.name}|{batch}"].median / batch
+                points[norm] += (CostPoint(way.name, seconds, error, batch, way.family, way.guaranteed),)
+    return points, max(t.spread for t in timing.values())
+
+
+def _call(way: Way, mu: Mu) -> Callable[[], Any]:
+    return lambda: way.solve(mu)

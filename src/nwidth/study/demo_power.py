@@ -1,0 +1,223 @@
+"""Demo, part 1: which of 100,000 designs of a power module keep both chips below 125 °C?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from nwidth.core.arrays import Array, Mu, Real
+from nwidth.core.prediction import Prediction
+from nwidth.core.solution import Tolerance
+from nwidth.core.validation import select
+from nwidth.problems.power_module import PowerModule
+from nwidth.rb.greedy import Greedy
+from nwidth.reports import words
+from nwidth.reports.worth import CostPoint, Verdict, judge
+from nwidth.solvers.direct import Direct
+from nwidth.solvers.riesz_cg import RieszCG
+from nwidth.study.demo_reduced import (
+    TOGETHER,
+    Check,
+    Fit,
+    Prepared,
+    Say,
+    check,
+    output_errors,
+    outputs_of,
+    reduce,
+)
+from nwidth.study.measure import alternate
+
+LIMIT = 125.0
+#: Tolerances of the iterative solver that the surrogate is compared with; the last is as accurate as the surrogate.
+LADDER = (1e-3, 3e-5)
+BACKENDS = {"pardiso": "Pardiso", "superlu": "SuperLU"}
+
+
+@dataclass(frozen=True)
+class PowerDemo:
+    """Sizes of this part. Training stops when the relative energy error is guaranteed below `tol` on its samples."""
+
+    resolution: int = 64
+    designs: int = 100_000
+    fresh: int = 200
+    tol: float = 3e-3
+    training: int = 300
+    repeats: int = 3
+
+    @property
+    def greedy(self) -> Greedy:
+        """The method, configured."""
+        return Greedy(tol=self.tol, training=self.training)
+
+
+QUICK = PowerDemo(resolution=32, designs=10_000, fresh=40, training=150, repeats=2)
+
+
+@dataclass(frozen=True)
+class PowerResult:
+    """Everything that was computed and measured."""
+
+    config: PowerDemo
+    seed: int
+    reduced: Fit
+    decided: "Decided"
+    checked: Check
+    costs: "Costs"
+    verdict: Verdict
+
+    @property
+    def mesh_change(self) -> float:
+        """Largest change of a chip temperature from half the mesh to this one, in kelvin; NaN where not computed."""
+        return next((p.error for p in self.costs.points if "half the mesh" in p.name), float("nan"))
+
+
+def work(config: PowerDemo, seed: int, say: Say) -> PowerResult:
+    """Fit, decide all designs, check fresh ones, time, and judge."""
+    problem = PowerModule(config.resolution)
+    say(f"Power module: {problem.space.size:,} unknowns, six parameters")
+    reduced = reduce(problem, config.greedy, seed)
+    say(f"  prepared with {reduced} in {words.duration(reduced.seconds)}")
+    decided = decide(reduced, config.designs, seed + 1)
+    say(f"  {decided}")
+    checked = check(reduced, config.fresh, seed + 2)
+    say(f"  {config.fresh} unseen designs against the solver: {checked.violations} outside their limit")
+    costs = measure(reduced, decided, checked, config.repeats)
+    verdict = judge(costs.points, reduced.seconds, queries=config.designs, unit="K")
+    return PowerResult(config, seed, reduced, decided, checked, costs, verdict)
+
+
+# Decisions ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Decided:
+    """All designs with their answer; `final` after the solver has decided the undecided ones."""
+
+    mu: Mu
+    prediction: Prediction
+    verdict: Array
+    final: Array
+    seconds: float
+    solver_seconds: float
+
+    def count(self, word: str) -> int:
+        """Designs with this answer of the surrogate."""
+        return int((self.verdict == word).sum())
+
+    @property
+    def largest_limit(self) -> float:
+        """In kelvin, over all designs and both chips."""
+        return max(float(o.limit.max()) for o in self.prediction.outputs.values())
+
+    @property
+    def hotter(self) -> tuple[Real, Real]:
+        """Temperature and limit of each design's hotter chip."""
+        values = np.stack([o.values for o in self.prediction.outputs.values()])
+        limits = np.stack([o.limit for o in self.prediction.outputs.values()])
+        which = values.argmax(axis=0)[None]
+        return np.take_along_axis(values, which, 0)[0], np.take_along_axis(limits, which, 0)[0]
+
+    def __str__(self) -> str:
+        total = len(self.verdict)
+        return (
+            f"{total:,} designs in {words.duration(self.seconds)}: {self.count('below'):,} below {LIMIT:g} °C, "
+            f"{self.count('above'):,} above, {self.count('undecided'):,} went to the solver"
+        )
+
+
+def decide(reduced: Fit, count: int, seed: int) -> Decided:
+    """Every design: below, above, or undecided where a limit reaches across the threshold; those are solved."""
+    mu = reduced.problem.parameters.sample(range(count), seed)
+    begin = perf_counter()
+    prediction = reduced.certified.predict(mu)
+    verdict = both(prediction)
+    seconds = perf_counter() - begin
+    final, begin = verdict.copy(), perf_counter()
+    rows = np.flatnonzero(verdict == "undecided")
+    if len(rows):
+        final[rows] = _solved(reduced.problem, select(mu, rows))
+    return Decided(mu, prediction, verdict, final, seconds, perf_counter() - begin)
+
+
+def both(prediction: Prediction) -> Array:
+    """'below' where all outputs are below, 'above' where one is above, else 'undecided', `(B,)`."""
+    each = np.stack([o.against(LIMIT) for o in prediction.outputs.values()])
+    return np.where(
+        (each == "above").any(axis=0), "above", np.where((each == "below").all(axis=0), "below", "undecided")
+    )
+
+
+def _solved(problem: PowerModule, mu: Mu) -> Array:
+    """The solver's own word."""
+    dofs = Prepared(Direct(), problem)(mu).field
+    hottest = np.max(list(outputs_of(problem, dofs).values()), axis=0)
+    return np.where(hottest < LIMIT, "below", "above")
+
+
+# Costs --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Way:
+    """A plain solver, and how many cases it is given at a time."""
+
+    name: str
+    solve: Prepared
+    batch: int = 1
+    guaranteed: bool = False
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Ways to answer with their time and their largest error in kelvin, and how noisy the clock was."""
+
+    points: tuple[CostPoint, ...]
+    spread: float
+
+
+def ways(problem: PowerModule) -> list[Way]:
+    """The solvers at hand: sparse direct, conjugate gradients single and batched, and half the mesh."""
+    direct = Prepared(Direct(), problem)
+    found = [Way(f"{BACKENDS[direct.state.backend]} factorisation", direct)]
+    for rtol in LADDER:
+        name, stop = f"conjugate gradients to {rtol:.0e}", Tolerance("energy", rtol)
+        found.append(Way(name, Prepared(RieszCG(), problem, stop), guaranteed=True))
+        solve = Prepared(RieszCG(together=TOGETHER), problem, stop)
+        found.append(Way(f"{name}, {TOGETHER} together", solve, TOGETHER, guaranteed=True))
+    if problem.resolution > 32:
+        coarse = problem.at(problem.resolution // 2)
+        found.append(Way("the same on half the mesh", Prepared(Direct(), coarse)))
+    return found
+
+
+def measure(reduced: Fit, decided: Decided, checked: Check, repeats: int, single: int = 20) -> Costs:
+    """All contestants in turn in one process, limits included; errors against the reference solutions."""
+    one, many = select(checked.mu, slice(0, 1)), select(checked.mu, slice(0, TOGETHER))
+    found = ways(reduced.problem)
+    calls: dict[str, Callable[[], Any]] = {w.name: _call(w, many if w.batch > 1 else one) for w in found}
+    calls["one"] = lambda: [reduced.certified.predict(one) for _ in range(single)]
+    calls["many"] = lambda: reduced.certified.predict(decided.mu)
+    timing = alternate(calls, repeats)
+    points = [
+        CostPoint(w.name, timing[w.name].median / w.batch, _error(w, checked), w.batch, "solver", w.guaranteed)
+        for w in found
+    ]
+    worst, size = checked.largest_error, len(decided.verdict)
+    points += [
+        CostPoint("reduced basis", timing["one"].median / single, worst, 1, "surrogate", True),
+        CostPoint("reduced basis", timing["many"].median / size, worst, size, "surrogate", True),
+    ]
+    return Costs(tuple(points), max(t.spread for t in timing.values()))
+
+
+def _call(way: Way, mu: Mu) -> Callable[[], Any]:
+    return lambda: way.solve(mu)
+
+
+def _error(way: Way, checked: Check, count: int = 12) -> float:
+    """Largest error of a chip temperature in kelvin over a few cases."""
+    values = outputs_of(way.solve.problem, way.solve(select(checked.mu, slice(0, count))).field)
+    return max(float(e.max()) for e in output_errors(checked.problem, checked.reference[:count], values).values())
