@@ -1,0 +1,243 @@
+"""The online stage of reduced bases, for a batch at once.
+
+Up to `LANES` queries go through the assembly, the Cholesky factorisation and the triangular solves side by side: the
+innermost loop runs over them, contiguous in memory, so that it becomes vector instructions even for a 20 x 20 matrix.
+The residual's coordinates are one matrix product.
+
+Matrices are packed lower triangles, `(T, Q_A)` with T = n (n + 1) / 2: entry (i, j), i >= j, at i (i + 1) / 2 + j.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from nwidth.core.arrays import Real
+
+LANES = 32
+#: Queries whose residual coordinates are formed by one matrix product.
+CHUNK = 128
+
+_OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "error_model": "numpy",
+    "fastmath": {"contract", "reassoc", "nsz"},
+    "nogil": True,
+}
+
+
+@njit(**_OPTIONS)
+def _factorise(size: int, work: Real) -> None:
+    """Cholesky factors of work `(T, lanes)` in place, four columns a pass; the diagonal holds reciprocals, NaN where a
+    matrix is not positive definite."""
+    lanes = work.shape[1]
+    for i in range(size):
+        a = work[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2]
+        for j in range(i + 1):
+            b = work[j * (j + 1) // 2 : (j + 1) * (j + 2) // 2]
+            fours = j - j % 4
+            for k in range(0, fours, 4):
+                for lane in range(lanes):
+                    a[j, lane] -= (
+                        a[k, lane] * b[k, lane]
+                        + a[k + 1, lane] * b[k + 1, lane]
+                        + a[k + 2, lane] * b[k + 2, lane]
+                        + a[k + 3, lane] * b[k + 3, lane]
+                    )
+            for k in range(fours, j):
+                for lane in range(lanes):
+                    a[j, lane] -= a[k, lane] * b[k, lane]
+            if j < i:
+                for lane in range(lanes):
+                    a[j, lane] *= b[j, lane]
+            else:
+                for lane in range(lanes):
+                    a[i, lane] = 1.0 / np.sqrt(a[i, lane])
+
+
+@njit(**_OPTIONS)
+def _substitute(work: Real, size: int, x: Real) -> None:
+    """Solve with the factors in place, x `(n, lanes)`."""
+    lanes = work.shape[1]
+    for i in range(size):
+        a, y = work[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2], x[i]
+        for k in range(i):
+            for lane in range(lanes):
+                y[lane] -= a[k, lane] * x[k, lane]
+        for lane in range(lanes):
+            y[lane] *= a[i, lane]
+    for i in range(size - 1, -1, -1):
+        a, y = work[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2], x[i]
+        for lane in range(lanes):
+            y[lane] *= a[i, lane]
+        for k in range(i):
+            for lane in range(lanes):
+                x[k, lane] -= a[k, lane] * y[lane]
+
+
+@njit(**_OPTIONS)
+def _take(table: Real, first: int, lanes: Real) -> None:
+    """Rows of `table (B, Q)` from `first` as columns of `lanes (Q, lanes)`; the last row fills what is left."""
+    last = table.shape[0] - 1
+    for lane in range(lanes.shape[1]):
+        b = min(first + lane, last)
+        for q in range(table.shape[1]):
+            lanes[q, lane] = table[b, q]
+
+
+@njit(**_OPTIONS)
+def solve(theta: Real, phi: Real, packed: Real, loads: Real) -> Real:
+    """Coefficients `(B, n)` of `Σ θ_q A_q c = Σ φ_q f_q`; NaN where a matrix is not positive definite.
+
+    θ `(B, Q_A)`, φ `(B, Q_f)`, packed `(T, Q_A)`, loads `(Q_f, n)`.
+    """
+    batch, size = theta.shape[0], loads.shape[1]
+    lanes = min(LANES, batch)
+    result = np.empty((batch, size))
+    here, weights = np.empty((theta.shape[1], lanes)), np.empty((phi.shape[1], lanes))
+    work, x = np.empty((packed.shape[0], lanes)), np.empty((size, lanes))
+    transposed = np.ascontiguousarray(loads.T)
+    for first in range(0, batch, lanes):
+        _take(theta, first, here)
+        _take(phi, first, weights)
+        np.dot(packed, here, work)
+        np.dot(transposed, weights, x)
+        _factorise(size, work)
+        _substitute(work, size, x)
+        for i in range(size):
+            for lane in range(min(lanes, batch - first)):
+                result[first + lane, i] = x[i, lane]
+    return result
+
+
+@njit(**_OPTIONS)
+def _combination(z: Real, fixed: int, theta: Real, b: int, c: Real) -> None:
+    """The part of ζ that belongs to the modes: `-θ_q c_j`, modes slow."""
+    terms = theta.shape[1]
+    for j in range(c.shape[0]):
+        for q in range(terms):
+            z[fixed + j * terms + q] = -theta[b, q] * c[j]
+
+
+@njit(**_OPTIONS)
+def _weighted(z: Real, weights: Real) -> float:
+    total = 0.0
+    for k in range(z.shape[0]):
+        total += abs(z[k]) * weights[k]
+    return total
+
+
+@njit(**_OPTIONS)
+def _norm(y: Real) -> float:
+    total = 0.0
+    for m in range(y.shape[0]):
+        total += y[m] * y[m]
+    return np.sqrt(total)
+
+
+@njit(**_OPTIONS)
+def primal(theta: Real, phi: Real, coefficients: Real, rows: Real, weights: Real, fixed: int) -> tuple[Real, Real]:
+    """`‖Σ_k ζ_k ρ_k‖₂` and `Σ_k |ζ_k| w_k` of the residuals of the coefficients `(B, n)`, both `(B,)`."""
+    batch, loads = theta.shape[0], phi.shape[1]
+    norm, noise = np.empty(batch), np.empty(batch)
+    piece = min(CHUNK, batch)
+    z, y = np.zeros((piece, rows.shape[0])), np.empty((piece, rows.shape[1]))
+    for first in range(0, batch, piece):
+        count = min(piece, batch - first)
+        for i in range(count):
+            z[i, :loads] = phi[first + i]
+            _combination(z[i], fixed, theta, first + i, coefficients[first + i])
+        np.dot(z[:count], rows, y[:count])
+        for i in range(count):
+            norm[first + i] = _norm(y[i])
+            noise[first + i] = _weighted(z[i], weights)
+    return norm, noise
+
+
+@njit(**_OPTIONS)
+def _remainder(work: Real, size: int, x: Real, r: Real) -> None:
+    """`r -= A x` with the packed matrices in work, x and r `(n, lanes)`."""
+    lanes = work.shape[1]
+    for i in range(size):
+        a = work[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2]
+        for j in range(i):
+            for lane in range(lanes):
+                r[i, lane] -= a[j, lane] * x[j, lane]
+                r[j, lane] -= a[j, lane] * x[i, lane]
+        for lane in range(lanes):
+            r[i, lane] -= a[i, lane] * x[i, lane]
+
+
+@njit(**_OPTIONS)
+def _dual_solutions(functionals: Real, work: Real, x: Real, r: Real, duals: Real, correction: Real) -> None:
+    """With the factors in work: dual coefficients into duals `(lanes, s, n)`, and `z · r` into correction."""
+    size, lanes = functionals.shape[1], work.shape[1]
+    for s in range(functionals.shape[0]):
+        for i in range(size):
+            for lane in range(lanes):
+                x[i, lane] = functionals[s, i]
+        _substitute(work, size, x)
+        for lane in range(correction.shape[0]):
+            total = 0.0
+            for i in range(size):
+                duals[lane, s, i] = x[i, lane]
+                total += x[i, lane] * r[i, lane]
+            correction[lane, s] = total
+
+
+@njit(**_OPTIONS)
+def dual(
+    theta: Real,
+    phi: Real,
+    coefficients: Real,
+    packed: Real,
+    loads: Real,
+    functionals: Real,
+    rows: Real,
+    weights: Real,
+    lengths: Real,
+    term_weights: Real,
+) -> tuple[Real, Real, Real, Real]:
+    """Residuals of the coefficients and of the reduced dual solutions of all functionals, and the output corrections.
+
+    Returns norms and weighted sums `(B, 1 + s)` as `primal` does (first column: the coefficients; then the duals), the
+    corrections `z_i · (f_N - A_N c)` and bounds of their rounding, `(B, s)`. ζ holds loads, functionals, then terms.
+    """
+    batch, count = theta.shape[0], functionals.shape[0]
+    size, held = functionals.shape[1], loads.shape[0]
+    fixed, parts = held + count, 1 + count
+    norm, noise = np.empty((batch, parts)), np.empty((batch, parts))
+    correction, shift = np.empty((batch, count)), np.empty((batch, count))
+    lanes, piece = min(LANES, batch), min(CHUNK, batch)
+    here, weights_here = np.empty((theta.shape[1], lanes)), np.empty((held, lanes))
+    work, x, r = np.empty((packed.shape[0], lanes)), np.empty((size, lanes)), np.empty((size, lanes))
+    transposed = np.ascontiguousarray(loads.T)
+    duals = np.empty((piece, count, size))
+    z, y = np.zeros((piece * parts, rows.shape[0])), np.empty((piece * parts, rows.shape[1]))
+    for first in range(0, batch, piece):
+        last = min(first + piece, batch)
+        for start in range(first, last if count else first, lanes):
+            stop = min(start + lanes, last)
+            _take(theta, start, here)
+            _take(phi, start, weights_here)
+            _take(coefficients, start, x)
+            np.dot(packed, here, work)
+            np.dot(transposed, weights_here, r)
+            _remainder(work, size, x, r)
+            _factorise(size, work)
+            _dual_solutions(functionals, work, x, r, duals[start - first : stop - first], correction[start:stop])
+        for i in range(last - first):
+            b = first + i
+            z[i * parts, :held] = phi[b]
+            _combination(z[i * parts], fixed, theta, b, coefficients[b])
+            scale = _weighted(z[i * parts], term_weights)
+            for s in range(count):
+                z[i * parts + 1 + s, held + s] = 1.0
+                _combination(z[i * parts + 1 + s], fixed, theta, b, duals[i, s])
+                shift[b, s] = _weighted(duals[i, s], lengths) * scale
+        np.dot(z[: (last - first) * parts], rows, y[: (last - first) * parts])
+        for i in range(last - first):
+            for part in range(parts):
+                norm[first + i, part] = _norm(y[i * parts + part])
+                noise[first + i, part] = _weighted(z[i * parts + part], weights)
+    return norm, noise, correction, shift
