@@ -25,7 +25,7 @@ from nwidth.core.prediction import Output, Prediction, Reduced
 from nwidth.core.storable import Parts
 from nwidth.problems.base import Affine, Problem, Stable
 from nwidth.rb.galerkin import ReducedBasis, storable
-from nwidth.rb.kernels import dual
+from nwidth.rb.batched import dual
 from nwidth.rb.model import ReducedModel
 from nwidth.rb.residual import ResidualModel
 from nwidth.rb.rounding import EPS, gamma

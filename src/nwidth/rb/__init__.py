@@ -1,1 +1,5 @@
-"""Reduced bases: certified greedy Galerkin, and POD with regression."""
+"""Reduced bases: certified greedy Galerkin, and POD with regression. Each name is loaded when it is first used."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,7 +12,7 @@ from nwidth.core.prediction import Output, Prediction, Reduced, uncertified
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu
 from nwidth.problems.base import Affine, Outputs, Quantity
-from nwidth.rb.kernels import solve
+from nwidth.rb.batched import solve
 from nwidth.rb.model import ReducedModel
 from nwidth.rb.residual import ResidualModel
 from nwidth.spaces.base import FunctionSpace, ParameterSpace

@@ -11,7 +11,7 @@ from nwidth.core.errors import InputError, WorkError
 from nwidth.core.validation import as_mu, batch_size, check_choice, select
 from nwidth.problems.base import Affine, Problem, Stable
 from nwidth.rb.galerkin import ReducedBasis, quantities_of
-from nwidth.rb.kernels import primal, solve
+from nwidth.rb.batched import primal, solve
 from nwidth.rb.model import ReducedModel, stacked
 from nwidth.rb.orthonormal import extension
 from nwidth.rb.residual import ResidualBuilder
