@@ -25,4 +25,4 @@ def verdict_lines(problem: ProblemReport) -> list[Text]:
     verdict = problem.verdict
     mark, style = ("✕", "bold red") if verdict.use == "do not use" else ("✓", "bold green")
     heading = Text.assemble((f"{mark} {problem.title}: ", style), (verdict.headline, "bold"))
-    return [heading, Text(f"  {problem.summary}"), Text(f"  {verdict.brief}", style="dim")]
+    return [heading, Text(f"  {problem.summary or problem.answer}"), Text(f"  {verdict.brief}", style="dim")]

@@ -145,13 +145,12 @@ class Appendix:
 
 @dataclass(frozen=True)
 class ProblemReport:
-    """Everything that a report says about one problem; `summary` is the answer in one line of the console."""
+    """Everything that a report says about one problem; `summary`: the answer in one line of the console."""
 
     name: str
     title: str
     question: str
     answer: str
-    summary: str
     verdict: Verdict
     promise: Promise
     outputs: tuple[OutputRow, ...]
@@ -163,6 +162,7 @@ class ProblemReport:
     fields: tuple[tuple[FieldPlot, ...], ...] = ()
     fields_note: str = ""
     appendix: Appendix = Appendix()
+    summary: str = ""
 
 
 @dataclass(frozen=True)
