@@ -4,7 +4,9 @@ import logging
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -144,6 +146,30 @@ def test_a_plain_script_with_classes_of_its_own(tmp_path):
     command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "store-")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.stdout == "fine\n", done.stderr
+
+
+def test_a_library_that_is_loaded_on_the_way_does_not_escape_the_limit(monkeypatch):
+    """A chunk during which one appeared ran on an unknown number of threads, and is solved again."""
+    loaded, calls = [SimpleNamespace(filepath="first")], []
+
+    class Threads:
+        def __init__(self):
+            self.lib_controllers = list(loaded)
+
+        def limit(self, limits):
+            assert limits == 1
+            return nullcontext()
+
+    class Loading(Waves):
+        def solve(self, mu):
+            calls.append(len(mu["k"]))
+            if len(calls) == 2:
+                loaded.append(SimpleNamespace(filepath="second"))
+            return super().solve(mu)
+
+    monkeypatch.setattr("nwidth.snapshots.work.ThreadpoolController", Threads)
+    same(generate(Loading(), 11, chunk=4), generate(Waves(), 11, chunk=4))
+    assert calls == [4, 4, 4, 3]
 
 
 def test_a_problem_that_cannot_be_sent_is_solved_here(caplog):

@@ -120,7 +120,7 @@ class Store:
         """A block that begins at row `first`, the start of a chunk. Raises WorkError where the disk is full."""
         rows = slice(first, first + len(block.status))
         with full_disk_is_work_error(self.path):
-            if np.any(self._arrays["status"][rows]):
+            if self._known[rows].any():
                 self._arrays["status"][rows] = Status.MISSING  # a chunk that is redone is first declared missing
             for name, values in block.arrays():
                 self._array_for(name)[rows] = values
@@ -170,7 +170,8 @@ class Store:
                     f"{self.path / name} has {array.shape[0]} rows in chunks of {array.chunks[0]}, expected "
                     f"{self.count} in chunks of {self.chunk}; the store was altered: restore it from a copy"
                 )
-        done = np.unique(np.flatnonzero(self.status()) // self.chunk)
+        self._known = self.status()
+        done = np.unique(np.flatnonzero(self._known) // self.chunk)
         for name in self._arrays:
             if name.startswith(_COMPLETE):
                 self._check_files(name, done)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from nwidth.core.arrays import Array, Mu
 from nwidth.core.errors import InputError, WorkError
@@ -85,16 +85,15 @@ class Worker:
     def __init__(self, job: Job, path: Path | None):
         self._job, self._quantities = job, job.quantities()
         self._store = None if path is None else Store(path, writable=True)
-        with threadpool_limits(1):
+        self._threads = ThreadpoolController()
+        with self._threads.limit(limits=1):
             self._state = job.solver.prepare(job.problem)
 
     def run(self, k: int) -> Done:
         """Solves chunk k and stores it, or hands it back where there is no store."""
         rows = self._job.rows(k)
         try:
-            # Set anew for each chunk: a solver may have loaded another library since.
-            with threadpool_limits(1):
-                block, note, failure = solve_block(self._job, self._state, self._quantities, rows)
+            block, note, failure = self._solve_on_one_thread(rows)
         except (InputError, WorkError):
             raise
         except Exception as error:
@@ -104,6 +103,20 @@ class Worker:
             return Done(k, len(rows), note, failure, block)
         self._store.write(block, rows.start)
         return Done(k, len(rows), note, failure)
+
+    def _solve_on_one_thread(self, rows: range) -> tuple[Block, str, str]:
+        """Solves again where the solver loaded a library on the way, which then ran on as many threads as it liked."""
+        while True:
+            limited = self._threads
+            with limited.limit(limits=1):
+                answer = solve_block(self._job, self._state, self._quantities, rows)
+            self._threads = ThreadpoolController()
+            if _libraries(self._threads) <= _libraries(limited):
+                return answer
+
+
+def _libraries(threads: ThreadpoolController) -> set[str]:
+    return {library.filepath for library in threads.lib_controllers}
 
 
 def solve_block(job: Job, state: Any, quantities: Mapping[str, Quantity], rows: range) -> tuple[Block, str, str]:
