@@ -32,3 +32,5 @@ from .solvers.choose import solve as solve
 from .surrogates.base import Fitter as Fitter
 from .surrogates.base import Run as Run
 from .surrogates.base import Surrogate as Surrogate
+from .study.data_fit import fit_runs as fit_runs
+from .study.demo import run_demo as run_demo

@@ -143,3 +143,65 @@ def test_inspect_lists_the_samples_that_break_an_invariant(nwidth_data, nwidth):
     assert said.code == 0
     assert "sample 767" in said.out
     assert nwidth("inspect", file, "--nonnegative", "--json").json["violations"][0]["sample"] == 767
+
+
+@pytest.fixture
+def runs(tmp_path) -> Path:
+    """Thirty runs of a small model, one of which failed: T_max = 20 + P / h."""
+    rng = np.random.default_rng(0)
+    power, h = rng.uniform(10, 100, 30), rng.uniform(2, 8, 30)
+    results = [f"{20 + p / k!r}" for p, k in zip(power.tolist(), h.tolist(), strict=True)]
+    results[7] = "failed"
+    rows = [f"{p!r},{k!r},{t}" for p, k, t in zip(power.tolist(), h.tolist(), results, strict=True)]
+    path = tmp_path / "runs.csv"
+    path.write_text("\n".join(["P [W],h,T_max [°C]", *rows]))
+    return path
+
+
+def test_fit_runs_and_predict_without_a_study(runs, nwidth, tmp_path):
+    model = tmp_path / "plate.nwidth"
+    said = nwidth("fit", runs, "--outputs", "T_max", "--level", "0.8", "-o", model)
+    assert said.code == 0
+    assert "1 failed run left out" in said.out
+    assert "Expect 4 in 5 for runs drawn the same way" in said.out
+    (tmp_path / "new.csv").write_text("P [W],h\n50,5\n5000,5\n")
+    answer = nwidth("predict", model, tmp_path / "new.csv", "--threshold", "T_max=60", "--json").json
+    near, far = answer["rows"]
+    assert answer["guarantee"]["kind"] == "statistical"
+    assert near["outputs"]["T_max"]["value"] == pytest.approx(30.0, abs=1.0)
+    assert abs(near["outputs"]["T_max"]["value"] - 30.0) <= near["outputs"]["T_max"]["limit"]
+    assert near["outputs"]["T_max"]["verdict"] == "below"
+    assert far["inside"] is False
+    assert far["outputs"]["T_max"]["limit"] is None  # +inf is no JSON number
+    assert far["outputs"]["T_max"]["verdict"] == "undecided"
+    assert "above your range" in far["note"]
+
+
+def test_fit_names_the_model_after_the_table(runs, nwidth, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert nwidth("fit", runs, "--outputs", "T_max", "--level", "0.8", "--quiet").code == 0
+    assert isinstance(nw.load(tmp_path / "runs.nwidth"), nw.Certified)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--outputs"),
+        (["--outputs", "T_min"], "T_min"),
+        (["nowhere"], "nowhere"),
+        (["one", "two"], "give one"),
+        (["--outputs", "T_max", "--level", "0.999"], "0.999"),
+    ],
+)
+def test_fit_refuses_what_it_cannot_do_and_writes_nothing(runs, nwidth, arguments, words, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    said = nwidth("fit", runs, *arguments)
+    assert said.code == 2
+    assert words in said.err
+    assert [p.name for p in tmp_path.iterdir()] == ["runs.csv"]
+
+
+def test_options_for_tables_are_refused_for_a_study(done, nwidth):
+    said = nwidth("fit", done / "block.yaml", "--level", "0.9")
+    assert said.code == 2
+    assert "--level is for a table of runs" in said.err

@@ -11,7 +11,9 @@ from tests.cli.conftest import STUDY
 import nwidth as nw
 from nwidth.study.pipeline import UPTO
 
-NWIDTH = [sys.executable, "-c", "from nwidth.cli import main; main()"]
+NWIDTH = [sys.executable, "-m", "nwidth"]
+VERBS = ("demo", "run", "generate", "fit", "certify", "refine", "report", "predict", "inspect")
+STOPS = [("generate", "test"), ("fit", "fit"), ("certify", "certify"), ("refine", "check")]
 
 
 @pytest.fixture
@@ -62,7 +64,9 @@ def test_more_runs_are_added_to_those_that_are_there(study, nwidth):
     assert first <= store.joinpath("status/c.0").stat().st_mtime_ns
 
 
-@pytest.mark.parametrize(("verb", "last"), [("generate", "test"), ("certify", "certify"), ("refine", "check")])
+@pytest.mark.parametrize(
+    ("verb", "last"), [("generate", "test"), ("fit", "fit"), ("certify", "certify"), ("refine", "check")]
+)
 def test_verb_stops_at_its_step(study, nwidth, verb, last):
     said = nwidth(verb, study, "--json")
     assert said.code == 0
@@ -71,7 +75,7 @@ def test_verb_stops_at_its_step(study, nwidth, verb, last):
     assert UPTO[verb][-1] == last
 
 
-@pytest.mark.parametrize("verb", [v for v in UPTO if v != "fit"])
+@pytest.mark.parametrize("verb", list(UPTO))
 def test_wrong_study_is_refused_before_any_work(study, nwidth, verb):
     said = nwidth(verb, study, "fit.toll=3", "snapshots.test=-1")
     assert said.code == 2
@@ -157,4 +161,8 @@ def test_as_a_program_an_error_has_no_traceback(tmp_path):
 def test_version_and_help_are_there():
     assert subprocess.check_output([*NWIDTH, "--version"], text=True) == f"nwidth {nw.__version__}\n"
     text = subprocess.check_output([*NWIDTH, "--help"], text=True)
-    assert [verb for verb in ("run", "generate", "certify", "refine", "report", "predict") if verb not in text] == []
+    assert [
+        verb
+        for verb in ("demo", "run", "generate", "fit", "certify", "refine", "report", "predict", "inspect")
+        if verb not in text
+    ] == []

@@ -6,6 +6,7 @@ import typer
 
 from nwidth._version import __version__
 from nwidth.cli import either, files, studies
+from nwidth.cli.demo import demo
 
 STUDIES, EITHER, FILES = "A whole study (one YAML file)", "A study, or single files", "Models and data files"
 
@@ -39,10 +40,12 @@ def _nwidth(
     """The options before a command."""
 
 
+app.command("demo", rich_help_panel="First look")(demo)
 app.command("run", rich_help_panel=STUDIES)(studies.run)
 app.command("generate", rich_help_panel=STUDIES)(studies.generate)
 app.command("certify", rich_help_panel=STUDIES)(studies.certify)
 app.command("report", rich_help_panel=STUDIES)(studies.report)
+app.command("fit", rich_help_panel=EITHER)(either.fit)
 app.command("refine", rich_help_panel=EITHER)(either.refine)
 app.command("predict", rich_help_panel=FILES)(files.predict)
 app.command("inspect", rich_help_panel=FILES)(files.inspect)

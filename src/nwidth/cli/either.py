@@ -1,9 +1,11 @@
 """Commands that take a study or single files: `fit` and `refine`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 import nwidth as nw
 from nwidth.cli.files import Output, answer
@@ -13,6 +15,54 @@ from nwidth.cli.verbs import Json, Quiet, Seed, guarded
 from nwidth.core.errors import InputError
 
 _YAML = (".yaml", ".yml")
+
+
+@guarded
+def fit(
+    source: Annotated[
+        Path, typer.Argument(metavar="STUDY.yaml|RUNS.csv", help="A study, or a table with one row per run of yours.")
+    ],
+    rest: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...|RESULTS",
+            help="Changes to the study; or where the runs' results are: a folder with a file per run, an NPZ file or a "
+            "second table.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE.nwidth", help="The model to write (RUNS.nwidth).")
+    ] = None,
+    outputs: Annotated[
+        str, typer.Option("--outputs", metavar="A,B", help="Columns of the table that are results, not parameters.")
+    ] = "",
+    fields: Annotated[str, typer.Option("--fields", metavar="A,B", help="Which of several result arrays to use.")] = "",
+    level: Annotated[
+        float | None, typer.Option("--level", metavar="X", help="How often the limit shall hold (0.9: 9 in 10).")
+    ] = None,
+    json: Json = False,
+    seed: Seed = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a surrogate: to a study, or to runs that you have already, with a limit measured on runs kept apart."""
+    screen, rest = Screen(json, quiet), rest or []
+    if source.suffix.lower() in _YAML:
+        _refuse(output=output, outputs=outputs, fields=fields, level=level)
+        upto("fit", source, rest, seed, screen)
+        return
+    if len(rest) > 1:
+        raise InputError(f"got {len(rest)} places with results; give one: nwidth fit {source} RESULTS -o model.nwidth")
+    with screen.busy("fitting"):
+        found = nw.fit_runs(
+            source,
+            rest[0] if rest else None,
+            output or Path(f"{source.stem}.nwidth"),
+            outputs=_names(outputs),
+            fields=_names(fields),
+            level=0.9 if level is None else level,
+            seed=seed or 0,
+        )
+    screen.result(found.to_dict, lambda console: _print_lines(found.lines, console))
 
 
 @guarded
@@ -42,3 +92,19 @@ def refine(
     if len(rest) != 1:
         raise InputError(f"give the file of new cases: nwidth refine {source} NEW.csv --rtol 1e-4")
     answer(nw.study.ask(source, rest[0], rtol=1e-4 if rtol is None else rtol), output, screen)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _refuse(**options: object) -> None:
+    """Options that belong to runs in a table have no meaning for a study."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise InputError(f"--{given[0]} is for a table of runs; a study says such things in its file or as KEY=VALUE")
+
+
+def _print_lines(lines: Sequence[str], console: Console) -> None:
+    for line in lines:
+        console.print(line, markup=False)

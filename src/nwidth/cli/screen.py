@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ class Screen:
     def watched(self) -> bool:
         """Whether someone sees a progress bar."""
         return not self.quiet and self.err.is_terminal
+
+    def busy(self, text: str) -> AbstractContextManager[Any]:
+        """A sign of life during work that has no progress bar of its own."""
+        return self.err.status(text) if self.watched else nullcontext()
 
     def note(self, text: str | Text) -> None:
         """Something for people while work goes on."""

@@ -49,6 +49,7 @@ def build_report(study: Study, checked: Checked, upstream: Folders, keys: Mappin
         title=title,
         question="Is a surrogate worth it here, and how far can it be from the full-order solution?",
         answer=checked.verdict,
+        summary=checked.verdict,
         verdict=judge([*checked.single, *checked.batched], offline, study.file.report.queries),
         promise=_promise(checked),
         outputs=_rows(checked),
@@ -111,7 +112,7 @@ def _tables(checked: Checked) -> tuple[Table, ...]:
     rows = [("the limit over the true error (1 is ideal)", *(significant(v) for v in _three(effectivity)))]
     if checked.refined:
         rows.append((f"steps to refine to {percent(checked.rtol or 0)}",
-                     *(significant(v) for v in _three(checked.refined["iterations"]))))  # fmt: skip
+                     *(f"{v:.0f}" for v in _three(checked.refined["iterations"]))))  # fmt: skip
         rows.append(("limit after refinement", *(percent(v) for v in _three(checked.refined["limit"]))))
     return (Table("How tight the limit is", ("", "smallest", "median", "largest"), tuple(rows)),)
 
