@@ -46,41 +46,46 @@ def fit_network(
     encoding: Encoding,
     snapshots: Snapshots,
     problem: Problem | None,
-    training: Training,
+    training: Training | None,
     *,
     boundary: BoundaryChoice = "auto",
-    normalise: bool = True,
     piece: int | None = None,
     seed: int = 0,
     run: Run = Run(),
 ) -> Fitted:
-    """Build a network for the snapshots and train it; equal seeds give equal results.
+    """Build a network for the snapshots and train it (`training=None`: leave it); equal seeds give equal results.
 
     Raises InputError for too few, constant or non-finite samples, or an augmentation that does not apply.
     """
-    rows = generator(seed, _SPLIT).permutation(usable_rows(snapshots))
-    watched = max(1, round(training.validation * len(rows)))
+    if snapshots.times is not None:
+        raise InputError(
+            "these snapshots are trajectories; train on one time level, or give every level a row of its own with the "
+            "time as a parameter"
+        )
+    rows = usable_rows(snapshots)
+    trained, watched = split_rows(rows, training.validation if training else 0.0, seed)
     kind = _boundary_kind(snapshots, problem, encoding, rows, boundary)
     encode = _with_lift(encoding) if kind == "given" else encoding.samples
-    samples = Samples(snapshots, encode, rows[watched:], run.device)
-    validation = Samples(snapshots, encode, rows[:watched], run.device)
-    module = _module(build, samples, kind, seed)
+    samples, validation = (Samples(snapshots, encode, part, run.device) for part in (trained, watched))
+    module = _module(build, encoding, samples, kind, seed)
     if kind == "fixed":
         module.lift.copy_(torch.from_numpy(_lift_of(encoding, snapshots.take(rows[:1]))[0]))
-    _check_augment(training, encoding, snapshots, module)
-    if normalise:
+    _check_output(module, samples)
+    history = History()
+    if training is not None:
+        _check_augment(training, encoding, snapshots, module)
         _normalise(module, samples)
-    history = train(
-        module.to(run.device),
-        samples,
-        validation,
-        _loss(training, encoding, snapshots),
-        training,
-        seed=seed,
-        run=run,
-        piece=piece,
-    )
+        loss = _loss(training, encoding, snapshots)
+        module.to(run.device)
+        history = train(module, samples, validation, loss, training, seed=seed, run=run, piece=piece)
     return Fitted(module.to("cpu").eval(), encoding, history, problem if kind == "given" else None)
+
+
+def split_rows(rows: Array, share: float, seed: int) -> tuple[Array, Array]:
+    """Rows to train on and rows to watch (at least one), disjoint, drawn by the seed."""
+    shuffled = generator(seed, _SPLIT).permutation(rows)
+    watched = min(max(1, round(share * len(rows))), len(rows) - 1)
+    return shuffled[watched:], shuffled[:watched]
 
 
 def lift_channels(encoding: Encoding, fields: Array) -> Array:
@@ -88,14 +93,27 @@ def lift_channels(encoding: Encoding, fields: Array) -> Array:
     return transfinite(encoding.fields(fields), encoding.dim)
 
 
-def _module(build: Build, samples: Samples, kind: BoundaryKind, seed: int) -> OperatorModule:
+def _module(build: Build, encoding: Encoding, samples: Samples, kind: BoundaryKind, seed: int) -> OperatorModule:
     """The untrained module; its parameters depend on the seed alone."""
     x, y = samples.batch(np.arange(1))
-    channels = (y.shape[1], x.shape[1])
+    carried = 0 if kind != "given" else y[0].numel() if x.ndim == 2 else y.shape[1]
+    channels = (y.shape[1], x.shape[1] - carried)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build(channels)
     return OperatorModule(network, channels, kind, tuple(y.shape[2:]) if kind == "fixed" else ())
+
+
+def _check_output(module: OperatorModule, samples: Samples) -> None:
+    """InputError where the network's output has another shape than the fields."""
+    x, y = samples.batch(np.arange(1))
+    with torch.no_grad():
+        found = tuple(module.eval().raw(x[:, : module.channels[1]].cpu()).shape)
+    if found != tuple(y.shape):
+        raise InputError(
+            f"the network returned a tensor of shape {found} for one sample, expected {tuple(y.shape)}: (B, C, *grid), "
+            "or (B, N) for fields without a grid"
+        )
 
 
 def _boundary_kind(
@@ -124,11 +142,12 @@ def _lift_of(encoding: Encoding, part: Snapshots) -> Array:
 
 
 def _with_lift(encoding: Encoding) -> Encode:
-    """Samples whose last input channels continue the boundary values."""
+    """Samples whose input carries the continued boundary values along, after what the network sees."""
 
     def encode(part: Snapshots) -> tuple[Array, Array]:
         x, y = encoding.samples(part)
-        return np.concatenate([x, _lift_of(encoding, part)], axis=1), y
+        lift = _lift_of(encoding, part)
+        return np.concatenate([x, lift.reshape(len(x), -1) if x.ndim == 2 else lift], axis=1), y
 
     return encode
 
@@ -138,11 +157,11 @@ def _normalise(module: OperatorModule, samples: Samples) -> None:
     inputs, fields = _Moments(), _Moments()
     for first in range(0, len(samples), _PIECE):
         x, y = samples.batch(np.arange(first, min(first + _PIECE, len(samples))))
-        inputs.add(x.double())
+        inputs.add(x[:, : module.channels[1]].double())
         if module.boundary == "fixed":
             y = y.double() - module.lift.to(y.device)
         elif module.boundary == "given":
-            y = y.double() - x[:, -y.shape[1] :].double()
+            y = y.double() - x[:, module.channels[1] :].reshape_as(y).double()
         fields.add(y.double())
     shift, scale = fields.mean, fields.deviation
     if not (scale > 1e-12 * np.abs(shift)).any():
@@ -193,7 +212,7 @@ def _check_augment(training: Training, encoding: Encoding, snapshots: Snapshots,
         reason = f"a square grid and parameters on it; the grid is {grid or 'absent'}"
     elif encoding.components:
         reason = "scalar fields: the components of a vector would have to turn with the grid"
-    elif module.boundary == "fixed" and len(torch.unique(module.lift[..., boundary_mask(grid)])) > 1:
+    elif module.boundary == "fixed" and len(np.unique(module.lift.numpy()[..., boundary_mask(grid)])) > 1:
         reason = "the same boundary value everywhere"
     if reason:
         raise InputError(f"training: augment='square' needs {reason}; use augment='none'")

@@ -7,11 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from nwidth.core.arrays import Array
-from nwidth.core.errors import InputError
 from nwidth.operators.boundary import bubble
 
 #: 'free': no values are prescribed. 'fixed': the same Dirichlet values for all parameters. 'given': Dirichlet values
-#: that depend on the parameters and come with every input, continued inside, as its last channels.
+#: that depend on the parameters; continued inside, they follow the network's own input channel by channel.
 BoundaryKind = Literal["free", "fixed", "given"]
 
 
@@ -67,21 +66,14 @@ class OperatorModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Physical input to physical output, in the precision of the input."""
-        out = self.channels[0]
-        return self.finish(self.raw(x), x[:, -out:] if self.boundary == "given" else None)
+        inp = self.channels[1]
+        w = self.raw(x[:, :inp])
+        return self.finish(w, x[:, inp:].reshape_as(w) if self.boundary == "given" else None)
 
     def raw(self, x: Tensor) -> Tensor:
-        """The network's own output `(B, C_out, *grid)`. Raises InputError where it has another size."""
+        """The network's own output for its own input, `(B, C_out, *grid)`; `(B, N)` counts as one channel."""
         w = self.network(self.standardise(x))
-        expected = (len(x), self.channels[0])
-        if w.ndim == 2 and self.channels[0] == 1:  # (B, N) for a single channel without a grid
-            w = w.unsqueeze(1)
-        if w.ndim < 3 or tuple(w.shape[:2]) != expected:
-            raise InputError(
-                f"the module returned a tensor of shape {tuple(w.shape)} for {len(x)} samples; expected "
-                f"(B, {self.channels[0]}, *grid), the channels second, or (B, N) where there is no grid"
-            )
-        return w
+        return w.unsqueeze(1) if w.ndim == 2 else w
 
     def finish(self, w: Tensor, given: Tensor | None = None) -> Tensor:
         """`g + s b w` or `m + s w` in the precision of w; `given` holds g where it depends on the parameters."""

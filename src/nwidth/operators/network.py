@@ -15,15 +15,20 @@ class FourierLayer(nn.Module):
         super().__init__()
         self.spectral = TruncatedFourier((width, width), modes, grid, period=period)
         self.pointwise = nn.Linear(width, width)
+        # Small, so that training starts near a network that acts at each node: with entries 5 times larger, the error
+        # after 6 epochs of Darcy flow was 1.3 times larger; with 3 times smaller ones it was the same.
+        for parameter in self.spectral.parameters():
+            nn.init.normal_(parameter, std=0.3 / width)
 
     def forward(self, v: Tensor, transform: Transform) -> Tensor:
         """`L v`; the bias is the constant frequency of the series, which costs nothing."""
         y = self.spectral.convolve(v, transform, constant=self.pointwise.bias)
-        return torch.addmm(y.flatten(0, -2), v.flatten(0, -2), self.pointwise.weight.T).view_as(y)
+        y.flatten(0, -2).addmm_(v.flatten(0, -2), self.pointwise.weight.T)  # in place: nothing needs y without it
+        return y
 
 
 class FourierNetwork(nn.Module):
-    """`w = Q ∘ σ ∘ L_n ∘ σ ∘ ... ∘ L_1 ∘ P`,   `L v = W v + K v + b`.
+    """`w = Q ∘ L_n ∘ σ ∘ L_(n-1) ∘ ... ∘ σ ∘ L_1 ∘ P`,   `L v = W v + K v + b`.
 
     P lifts the input and the coordinates (scaled to [-1, 1]) to `width` channels, K is a truncated Fourier map with
     `modes` frequencies per axis, W mixes the channels at each node, σ is GELU, and Q is a perceptron with one hidden
@@ -48,8 +53,8 @@ class FourierNetwork(nn.Module):
         """`(B, C_in, *grid)` to `(B, C_out, *grid)`."""
         v = self._lifted(x)
         transform = self.transform(tuple(x.shape[2:]))
-        for layer in self.layers:
-            v = F.gelu(layer(v, transform))
+        for number, layer in enumerate(self.layers):
+            v = layer(F.gelu(v) if number else v, transform)
         return self.project(F.gelu(self.hidden(v))).movedim((-2, -1), (0, 1))
 
     def transform(self, grid: tuple[int, ...]) -> Transform:

@@ -96,8 +96,6 @@ class NeuralSurrogate(Surrogate):
     def _fields(self, mu: Mu) -> Array:
         grid = self.encoding.grid_of(self._space)
         x, lift = self.encoding.inputs(mu, grid), self._lift(mu)
-        if lift is not None:
-            x = np.concatenate([x, lift], axis=1)
         dtype = next((p.dtype for p in self.module.network.parameters()), torch.float32)
         with torch.inference_mode():
             w = self.module.raw(to_tensor(x, dtype=dtype))

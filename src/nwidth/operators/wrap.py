@@ -113,14 +113,15 @@ class Wrapped(Fitter):
         """
         if snapshots is None:
             raise InputError("a wrapped module learns from snapshots: pass nw.generate(problem, 1000, seed=0)")
+        if not self.trained and not any(p.requires_grad for p in self.module.parameters()):
+            raise InputError(f"{type(self.module).__name__} has no parameters to train; use trained=True")
         fitted = fit_network(
             lambda channels: deepcopy(self.module),
             Encoding.of(snapshots),
             snapshots,
             problem,
-            Training(epochs=0) if self.trained else self.training,
+            None if self.trained else self.training,
             boundary="free" if self.trained else self.boundary,
-            normalise=not self.trained,
             seed=seed,
             run=run,
         )

@@ -69,8 +69,8 @@ class Encoding:
 
     def fields(self, values: Array) -> Array:
         """Fields `(B, *shape)` as `(B, C_out, *grid)`, float64."""
-        grid = values.shape[values.ndim - self.dim :] if self.dim else (int(np.prod(values.shape[1:])),)
-        flat = values.reshape(len(values), -1, *grid)
+        grid = values.shape[values.ndim - self.dim :] if self.dim else (-1,)
+        flat = values.reshape(len(values), max(self.components, 1), *grid)
         return np.concatenate([flat.real, flat.imag], axis=1) if self.complex_fields else flat.real
 
     def values(self, channels: Array, shape: tuple[int, ...]) -> Array:
