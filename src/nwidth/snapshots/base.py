@@ -98,7 +98,7 @@ class Snapshots:
         """
         return load_attribute("nwidth.snapshots.save:save_snapshots")(self, path)
 
-    def loader(self, device: str = "cpu", batch_size: int = 32, **options: Any) -> Any:
+    def loader(self, device: str = "cpu", batch_size: int = 16, **options: Any) -> Any:
         """Batches of torch tensors for a training loop of one's own; needs the extra `neural`."""
         return load_attribute("nwidth.surrogates.training.loader:loader")(self, device, batch_size, **options)
 
