@@ -86,6 +86,14 @@ def test_any_number_of_workers_gives_the_same_bits(problem, tmp_path):
     same(generate(problem, 21, chunk=4, workers=2), reference)
 
 
+def test_a_relative_path_is_that_of_the_caller(tmp_path, monkeypatch):
+    """Worker processes that were started elsewhere find it."""
+    generate(Waves(), 8, chunk=4, workers=2)
+    monkeypatch.chdir(tmp_path)
+    assert (generate(Waves(), 8, chunk=4, workers=2, path="a.zarr").status == Status.CONVERGED).all()
+    assert (tmp_path / "a.zarr").is_dir()
+
+
 def test_only_a_chunk_is_a_batch():
     """What a sample's value may depend on is fixed: the batch that the solver sees, whatever the worker."""
     seen = []

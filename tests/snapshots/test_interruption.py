@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -229,9 +230,11 @@ class Victim:
 
 
 def end_group(group: int) -> None:
-    """Ends a process and its workers, which share its session."""
+    """Ends a process and its workers, which share its session, and removes what only they could have."""
     with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
+    for folder in Path(tempfile.gettempdir()).glob(f"nwidth-{group}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def killed_and_resumed(folder: Path, workers: int, kills: int, seed: int) -> None:

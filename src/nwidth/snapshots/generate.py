@@ -64,7 +64,7 @@ def generate(
     job = Job(problem, chosen, tolerance, int(seed), int(start), int(count), chunk or default_chunk(problem))
     run = _Run(job, _provenance(job, why), workers, progress)
     begin = perf_counter()
-    snapshots = run.in_memory() if path is None else run.in_store(Path(path), chunk)
+    snapshots = run.in_memory() if path is None else run.in_store(Path(path).absolute(), chunk)
     _report(snapshots, run.failures)
     seconds = perf_counter() - begin
     return replace(

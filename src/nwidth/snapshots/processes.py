@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+import shutil
 import tempfile
 import threading
 import time
@@ -15,6 +16,7 @@ from joblib.externals.loky.backend.reduction import dumps
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from nwidth.core.errors import WorkError
+from nwidth.snapshots.store import full_disk_is_work_error
 from nwidth.snapshots.work import Done, Job, Worker
 
 _LOG = logging.getLogger("nwidth")
@@ -45,9 +47,10 @@ def map_chunks(job: Job, path: Path | None, chunks: list[int], workers: int) -> 
 def _in_processes(payload: bytes, chunks: list[int], workers: int) -> Iterator[Done]:
     with parallel_config(backend="loky", n_jobs=min(workers, len(chunks)), inner_max_num_threads=1):
         pool = Parallel(return_as="generator_unordered", batch_size=1)
-    with tempfile.TemporaryDirectory(prefix="nwidth-") as folder:
+    with tempfile.TemporaryDirectory(prefix=_prefix(os.getpid())) as folder:
         file = Path(folder) / "job"
-        file.write_bytes(payload)
+        with full_disk_is_work_error(file):
+            file.write_bytes(payload)
         tasks = (delayed(_run)(str(file), k) for k in chunks)
         try:
             yield from pool(tasks)
@@ -75,4 +78,11 @@ def _end_with(parent: int) -> None:
     """Ends this process when its parent is gone: whoever continues the work should not find another at it."""
     while os.getppid() == parent:
         time.sleep(0.25)
+    for folder in Path(tempfile.gettempdir()).glob(_prefix(parent) + "*"):
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
+
+
+def _prefix(parent: int) -> str:
+    """How the names of a process's temporary folders begin."""
+    return f"nwidth-{parent}-"
