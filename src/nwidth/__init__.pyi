@@ -28,9 +28,11 @@ from .online.refine import refine as refine
 from .problems.base import Problem as Problem
 from .snapshots.base import Snapshots as Snapshots
 from .snapshots.generate import generate as generate
+from .snapshots.open import open_snapshots as open_snapshots
 from .solvers.choose import solve as solve
 from .surrogates.base import Fitter as Fitter
 from .surrogates.base import Run as Run
 from .surrogates.base import Surrogate as Surrogate
+from .surrogates.training.config import Training as Training
 from .study.data_fit import fit_runs as fit_runs
 from .study.demo import run_demo as run_demo
