@@ -20,6 +20,7 @@ setup: $(STAMP)
 
 # torch first and pinned: an open range could fetch another, much larger build.
 $(STAMP): pyproject.toml constraints.txt
+	@echo "Installing into .venv, once: about two minutes"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable '.[all,dev]'

@@ -48,6 +48,48 @@ def test_import_takes_less_than_half_a_second_beyond_the_interpreter():
     assert count < 120
 
 
+#: What may need a package that the base installation does not have; everything else works without.
+OPTIONAL = {
+    "torch": ("core.tensors", "io.readers.torch_file", "linmaps", "operators", "study.demo_darcy",
+              "surrogates.training", "testing.linmaps"),
+    "meshio": ("io.readers.vtu",),
+    "matplotlib": ("reports.figures", "reports.style"),
+    "pypardiso": ("spaces.pardiso",),
+    "h5py": (), "xarray": (), "pymor": (),
+}  # fmt: skip
+
+WITHOUT_EXTRAS = """
+import importlib, pkgutil, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {packages}:
+            raise ModuleNotFoundError(name, name=name.partition(".")[0])
+
+sys.meta_path.insert(0, Absent())
+import nwidth
+for info in pkgutil.walk_packages(nwidth.__path__, "nwidth.", onerror=lambda name: None):
+    try:
+        importlib.import_module(info.name)
+    except ModuleNotFoundError as error:
+        print(info.name, error.name)
+"""
+
+
+def test_base_installation_needs_no_extra():
+    """Torch, meshio and the like are imported only where they are the point."""
+    lines = run_python(WITHOUT_EXTRAS.format(packages=set(OPTIONAL))).split("\n")
+    broken = [tuple(line.split()) for line in lines if line]
+    allowed = [(f"nwidth.{prefix}", package) for package, prefixes in OPTIONAL.items() for prefix in prefixes]
+    unexpected = [
+        (module, package)
+        for module, package in broken
+        if not any(module.startswith(prefix) and package == known for prefix, known in allowed)
+    ]
+    assert not unexpected
+    assert ("nwidth.operators", "torch") in broken  # the scan would have noticed
+
+
 def test_every_listed_name_exists():
     for name in nwidth.__all__:
         assert getattr(nwidth, name) is not None, name

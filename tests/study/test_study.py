@@ -195,6 +195,16 @@ def test_class_without_a_kind_is_refused(tmp_path):
         nw.study.load(write(tmp_path, SPRING), kinds=[int])
 
 
+def test_documented_study_is_a_good_one(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "study.md").read_text()
+    text = page.split("```yaml\n")[1].split("```")[0]
+    study = nw.study.load(write(tmp_path, text))
+    assert study.method.instance.training.augment == "square"
+    assert study.file.report.queries == 1e6
+    for section in study.file.model_dump():
+        assert f"| `{section}` |" in page
+
+
 @pytest.mark.slow
 def test_killed_study_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
     """Killed at growing times until it comes through: no run is lost, repeated or different."""
@@ -206,7 +216,7 @@ def test_killed_study_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
     undisturbed = nw.study.run(nw.study.load(whole / "study.yaml"), "fit")
     command = [sys.executable, "-m", "nwidth", "fit", str(broken / "study.yaml"), "--quiet"]
     kills = 0
-    for delay in np.geomspace(0.5, 60, 30):
+    for delay in np.geomspace(2, 60, 10):
         process = subprocess.Popen(command)
         try:
             process.wait(timeout=delay)

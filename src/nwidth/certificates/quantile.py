@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
@@ -50,8 +50,8 @@ class Coverage:
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """The exact binomial (Clopper-Pearson) interval of the coverage."""
         tail = (1 - confidence) / 2
-        low = float(beta.ppf(tail, self.held, self.total - self.held + 1)) if self.held else 0.0
-        high = float(beta.ppf(1 - tail, self.held + 1, self.total - self.held)) if self.held < self.total else 1.0
+        low = float(betaincinv(self.held, self.total - self.held + 1, tail)) if self.held else 0.0
+        high = float(betaincinv(self.held + 1, self.total - self.held, 1 - tail)) if self.held < self.total else 1.0
         return low, high
 
     def __str__(self) -> str:
