@@ -101,6 +101,14 @@ def test_record_says_where_the_result_came_from(log, tmp_path):
     assert record["from"] == {"train": done["train"].folder.name}
 
 
+@pytest.mark.parametrize("text", [None, "", "{}", "[1]"])
+def test_damaged_record_is_named(log, tmp_path, text):
+    record = execute(log.study(), tmp_path)["fit"].folder / RECORD
+    record.unlink() if text is None else record.write_text(text)
+    with pytest.raises(InputError, match="delete the folder.*fit-"):
+        execute(log.study(), tmp_path)
+
+
 def test_failed_step_leaves_no_result_and_is_continued(tmp_path):
     """The second attempt finds what the first had finished."""
     seen = []

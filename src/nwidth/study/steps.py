@@ -108,8 +108,8 @@ def _walk(
 
 def _one(step: Step, folder: Path, upstream: Folders, listen: Listener) -> Event:
     if folder.is_dir():
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return Event(step.name, step.title, State.REUSED, folder, record["seconds"], record["summary"])
+        seconds, summary = _read_record(folder)
+        return Event(step.name, step.title, State.REUSED, folder, seconds, summary)
     partial = folder.with_name(folder.name + ".partial")
     state = State.CONTINUED if partial.is_dir() else State.STARTED
     partial.mkdir(exist_ok=True)
@@ -121,6 +121,16 @@ def _one(step: Step, folder: Path, upstream: Folders, listen: Listener) -> Event
         _write_record(partial, step, upstream, seconds, summary)
         partial.replace(folder)
     return Event(step.name, step.title, State.DONE, folder, seconds, summary)
+
+
+def _read_record(folder: Path) -> tuple[float, Mapping[str, Any]]:
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return float(record["seconds"]), dict(record["summary"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{folder / RECORD} is missing or damaged; delete the folder {folder} and run again"
+        ) from error
 
 
 def _write_record(folder: Path, step: Step, upstream: Folders, seconds: float, summary: Mapping[str, Any]) -> None:
