@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate
@@ -17,6 +18,7 @@ from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.box import Box
 from nwidth.spaces.grid import Grid
 from nwidth.spaces.points import Points
+from nwidth.study.options import options_of
 
 from .conftest import averaged_runs, poisson_runs
 
@@ -224,6 +226,15 @@ def test_what_it_cannot_learn_from_is_refused(averaged):
         TINY.fit(replace(averaged, fields=broken))
     with pytest.raises(InputError, match="trajectories"):
         TINY.fit(replace(averaged, fields=averaged.fields[:, None], times=np.array([0.0])))
+
+
+def test_a_study_names_unknown_training_keys():
+    options = options_of(FNO)
+    assert FNO(**dict(options.model_validate({"modes": 8, "training": {"epochs": 3}}))).training.epochs == 3
+    with pytest.raises(ValidationError, match=r"training\.epoch\b"):
+        options.model_validate({"training": {"epoch": 3}})
+    with pytest.raises(ValidationError, match="epochs is -3; expected 0 or more"):
+        options.model_validate({"training": {"epochs": -3}})
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ products of cosines and sines are a real basis of the same space that factorises
 by one matrix product per axis); the two are related by sums and differences of at most 2^(d-1) coefficients.
 """
 
+from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -50,8 +51,9 @@ class SignedSum(NamedTuple):
         return SignedSum(self.places.to(device), self.sign.to(device, dtype))
 
 
+@lru_cache(maxsize=32)  # a pure function of a few integers, asked for at every call of a network
 def folding(modes: tuple[int, ...]) -> tuple[SignedSum, SignedSum]:
-    """The map from cosine-sine coefficients to complex ones, and its transpose.
+    """The map from cosine-sine coefficients to complex ones, and its transpose; not to be written to.
 
     Columns are products of [cos 0, cos θ, ..., sin θ, ...] over the axes, row-major; rows alternate the real and the
     imaginary part of `∫ v e^{-ik·θ}` for k in `frequencies(modes)`:  e^{-ikθ} = Π_j (cos|k_j|θ_j - i s_j sin|k_j|θ_j).
