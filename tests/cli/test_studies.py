@@ -166,3 +166,12 @@ def test_version_and_help_are_there():
         for verb in ("demo", "run", "generate", "fit", "certify", "refine", "report", "predict", "inspect")
         if verb not in text
     ] == []
+
+
+@pytest.mark.slow
+def test_small_demo_writes_its_report_and_its_numbers(nwidth, tmp_path):
+    said = nwidth("demo", "--quick", "-o", tmp_path / "report", "--json")
+    assert said.code == 0
+    assert set(said.json) == {"report", "power_module", "thermal_block", "darcy"}
+    assert Path(said.json["report"]) == tmp_path / "report" / "index.html"
+    assert "The verdict" in Path(said.json["report"]).read_text()
