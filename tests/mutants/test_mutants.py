@@ -27,6 +27,7 @@ class Mutant:
 
 RESIDUAL = ("tests/bounds/test_residual.py", "tests/certificates/test_residual_certificate.py")
 CG = ("tests/solvers/test_riesz_cg.py",)
+REDUCED = ("tests/certificates/test_reduced_certificate.py",)
 
 MUTANTS = [
     Mutant(
@@ -91,6 +92,48 @@ MUTANTS = [
         "radau.advance(step, ratio)",
         "radau.advance(0.5 * step, 0.5 * ratio)",
         CG,
+    ),
+    Mutant(
+        "a reduced bound without the coercivity constant",
+        "certificates/reduced.py",
+        "root = np.sqrt(lower)[:, None]",
+        "root = np.ones_like(lower)[:, None]",
+        REDUCED,
+    ),
+    Mutant(
+        "a reduced residual that forgets a term",
+        "rb/batched.py",
+        "for q in range(terms):\n            z[fixed",
+        "for q in range(1, terms):\n            z[fixed",
+        REDUCED,
+    ),
+    Mutant(
+        "a residual basis without the Riesz map",
+        "rb/residual.py",
+        "self._inner.riesz(functionals)",
+        "functionals",
+        REDUCED,
+    ),
+    Mutant(
+        "no rounding in the reduced bound",
+        "certificates/reduced.py",
+        "_no_nan(energies[:, 0] + made)",
+        "_no_nan((norm * gain / root)[:, 0])",
+        REDUCED,
+    ),
+    Mutant(
+        "an output limit without the dual factor's stability constant",
+        "certificates/reduced.py",
+        "energies[:, :1] * energies[:, 1:]",
+        "energies[:, :1] * energies[:, 1:] * root",
+        REDUCED,
+    ),
+    Mutant(
+        "an output without its correction",
+        "certificates/reduced.py",
+        "model.functionals.T + correction",
+        "model.functionals.T + 0.0 * correction",
+        REDUCED,
     ),
 ]
 

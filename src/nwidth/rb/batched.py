@@ -92,7 +92,7 @@ def solve(theta: Real, phi: Real, packed: Real, loads: Real) -> Real:
     θ `(B, Q_A)`, φ `(B, Q_f)`, packed `(T, Q_A)`, loads `(Q_f, n)`.
     """
     batch, size = theta.shape[0], loads.shape[1]
-    lanes = min(LANES, batch)
+    lanes = max(1, min(LANES, batch))
     result = np.empty((batch, size))
     here, weights = np.empty((theta.shape[1], lanes)), np.empty((phi.shape[1], lanes))
     work, x = np.empty((packed.shape[0], lanes)), np.empty((size, lanes))
@@ -140,7 +140,7 @@ def primal(theta: Real, phi: Real, coefficients: Real, rows: Real, weights: Real
     """`‖Σ_k ζ_k ρ_k‖₂` and `Σ_k |ζ_k| w_k` of the residuals of the coefficients `(B, n)`, both `(B,)`."""
     batch, loads = theta.shape[0], phi.shape[1]
     norm, noise = np.empty(batch), np.empty(batch)
-    piece = min(CHUNK, batch)
+    piece = max(1, min(CHUNK, batch))
     z, y = np.zeros((piece, rows.shape[0])), np.empty((piece, rows.shape[1]))
     for first in range(0, batch, piece):
         count = min(piece, batch - first)
@@ -208,7 +208,7 @@ def dual(
     fixed, parts = held + count, 1 + count
     norm, noise = np.empty((batch, parts)), np.empty((batch, parts))
     correction, shift = np.empty((batch, count)), np.empty((batch, count))
-    lanes, piece = min(LANES, batch), min(CHUNK, batch)
+    lanes, piece = max(1, min(LANES, batch)), max(1, min(CHUNK, batch))
     here, weights_here = np.empty((theta.shape[1], lanes)), np.empty((held, lanes))
     work, x, r = np.empty((packed.shape[0], lanes)), np.empty((size, lanes)), np.empty((size, lanes))
     transposed = np.ascontiguousarray(loads.T)

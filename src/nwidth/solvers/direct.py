@@ -129,15 +129,11 @@ class Direct(Solver):
         """
         problem, stop = state.problem, stop or _DEFAULT
         mu = _checked(mu, problem)
-        rows = []
-        for i in range(batch_size(mu)):
-            rows.append(_solve_sample(state, select(mu, slice(i, i + 1)), stop))
-        if not rows:
-            raise InputError("there are no parameters to solve for: the batch is empty")
-        names = rows[0][2].keys()
+        rows = [_solve_sample(state, select(mu, slice(i, i + 1)), stop) for i in range(batch_size(mu))]
+        names = rows[0][2].keys() if rows else ()
         return Solution(
-            field=problem.space.unflatten(np.stack([row[0] for row in rows])),
-            status=np.array([int(row[1]) for row in rows]),
+            field=np.array([row[0] for row in rows]).reshape(len(rows), *problem.space.shape),
+            status=np.array([int(row[1]) for row in rows], dtype=int),
             stats={name: np.array([row[2][name] for row in rows]) for name in names},
             note=f"direct ({state.backend})",
         )
@@ -177,7 +173,8 @@ class _Answer(NamedTuple):
 def _checked(mu: Mu, problem: Linear) -> dict[str, Array]:
     mu = as_mu(mu, problem.parameters.names)
     for name, values in mu.items():
-        check_finite(f"parameter {name}", values)
+        if len(values):
+            check_finite(f"parameter {name}", values)
     return mu
 
 

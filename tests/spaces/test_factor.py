@@ -1,0 +1,132 @@
+"""Factorisations: both backends against dense solves, and what they refuse."""
+
+import copy
+import gc
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from nwidth.core.errors import InputError
+from nwidth.core.kinds import available
+from nwidth.spaces.factor import (
+    Pattern,
+    SingularMatrixError,
+    best_backend,
+    factorised,
+    general_factor,
+    new_factor,
+    restricted,
+)
+
+BACKENDS = [
+    "superlu",
+    pytest.param("pardiso", marks=pytest.mark.skipif(not available("pypardiso"), reason="no Pardiso")),
+]
+
+
+def matrix(size=60, seed=0, shift=1.0):
+    """A sparse symmetric positive definite matrix with an irregular pattern."""
+    rng = np.random.default_rng(seed)
+    b = sp.random_array((size, size), density=0.05, rng=rng)
+    a = sp.csr_array(b @ b.T + shift * sp.eye_array(size))
+    a.sum_duplicates()
+    return a
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_solves_many_right_hand_sides(backend):
+    a, b = matrix(), np.random.default_rng(1).normal(size=(5, 60))
+    np.testing.assert_allclose(factorised(a, backend).solve(b), np.linalg.solve(a.toarray(), b.T).T, rtol=1e-10)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_new_values_replace_the_old_ones(backend):
+    """One analysis, several matrices: each solve belongs to the latest values."""
+    a, b = matrix(), np.random.default_rng(1).normal(size=(1, 60))
+    factor = new_factor(Pattern.of(a), backend)
+    for scale in (1.0, 3.0, 0.01):
+        values = a.data * np.where(Pattern.of(a).indices == Pattern.of(a).rows, scale + 1, 1.0)
+        factor.factorise(values)
+        dense = Pattern.of(a).matrix(values).toarray()
+        np.testing.assert_allclose(factor.solve(b), np.linalg.solve(dense, b.T).T, rtol=1e-9)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_factors_do_not_disturb_each_other(backend):
+    """A factorisation that answered for another matrix is a scar of this field."""
+    a, c, b = matrix(seed=1), matrix(seed=2, shift=5.0), np.ones((1, 60))
+    one, two = factorised(a, backend), factorised(c, backend)
+    for _ in range(2):
+        np.testing.assert_allclose(one.solve(b), np.linalg.solve(a.toarray(), b.T).T, rtol=1e-10)
+        np.testing.assert_allclose(two.solve(b), np.linalg.solve(c.toarray(), b.T).T, rtol=1e-10)
+    del one
+    gc.collect()
+    np.testing.assert_allclose(two.solve(b), np.linalg.solve(c.toarray(), b.T).T, rtol=1e-10)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_results_are_repeatable_to_the_last_bit(backend):
+    a, b = matrix(size=300), np.random.default_rng(0).normal(size=(3, 300))
+    np.testing.assert_array_equal(factorised(a, backend).solve(b), factorised(a, backend).solve(b))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_factorisation_is_neither_pickled_nor_copied(backend):
+    factor = factorised(matrix(), backend)
+    for way in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="prepare it where it is used"):
+            way(factor)
+
+
+@pytest.mark.skipif(not available("pypardiso"), reason="no Pardiso")
+def test_pardiso_reports_a_matrix_that_is_not_definite():
+    a = matrix()
+    values = a.data.copy()
+    values[Pattern.of(a).indices == Pattern.of(a).rows] *= -1
+    with pytest.raises(SingularMatrixError, match="not positive definite"):
+        new_factor(Pattern.of(a), "pardiso").factorise(values)
+
+
+def test_superlu_reports_a_singular_matrix():
+    a = sp.csr_array(np.array([[1.0, 1.0], [1.0, 1.0]]))
+    with pytest.raises(SingularMatrixError, match="singular"):
+        general_factor(Pattern.of(a)).factorise(a.data)
+
+
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_general_factor_takes_unsymmetric_and_complex_matrices(dtype):
+    rng = np.random.default_rng(0)
+    dense = (rng.normal(size=(20, 20)) + (1j * rng.normal(size=(20, 20)) if dtype is complex else 0)).astype(dtype)
+    a = sp.csr_array(dense)
+    factor = general_factor(Pattern.of(a))
+    factor.factorise(a.data)
+    b = rng.normal(size=(2, 20)).astype(dtype)
+    np.testing.assert_allclose(factor.solve(b), np.linalg.solve(dense, b.T).T, rtol=1e-9)
+
+
+def test_symmetry_is_seen_with_its_values():
+    a = matrix()
+    pattern = Pattern.of(a)
+    assert pattern.symmetric(a.data) and pattern.full_diagonal
+    values = a.data.copy()
+    values[np.flatnonzero(pattern.indices != pattern.rows)[0]] += 1e-6
+    assert not pattern.symmetric(values)
+    lower = sp.csr_array(sp.tril(a))
+    assert not Pattern.of(lower).symmetric(lower.data)
+
+
+def test_restriction_keeps_free_rows_and_columns():
+    a, free = matrix(), np.random.default_rng(0).random(60) > 0.3
+    np.testing.assert_array_equal(restricted(a, free).toarray(), a.toarray()[np.ix_(free, free)])
+    assert restricted(a, free).has_sorted_indices
+
+
+def test_unknown_backends_are_refused(monkeypatch):
+    with pytest.raises(InputError, match="choose one of pardiso, superlu"):
+        best_backend("mumps")
+    monkeypatch.setattr("nwidth.spaces.factor.available", lambda name: False)
+    assert best_backend() == "superlu"
+    with pytest.raises(InputError, match="pip install 'nwidth"):
+        best_backend("pardiso")
