@@ -70,7 +70,7 @@ def work(config: BlockDemo, seed: int, say: Say) -> BlockResult:
     say(f"Thermal block: {problem.space.size:,} unknowns, four parameters")
     reduced = reduce(problem, config.greedy, seed)
     say(f"  prepared with {reduced} in {words.duration(reduced.seconds)}")
-    checked = check(reduced, config.fresh, seed + 2)
+    checked = check(reduced, Prepared(Direct(), problem), config.fresh, seed + 2)
     say(f"  {config.fresh} unseen cases against the solver: {checked.violations} outside their limit")
     mu = problem.parameters.sample(range(config.batch), seed + 1)
     points, spread = _costs(reduced, checked, mu, config.repeats)

@@ -45,6 +45,7 @@ class DarcyDemo:
     test: int = 100
     budget: float = 95.0
     repeats: int = 3
+    pod: PODRegression = field(default_factory=lambda: PODRegression(modes=150, inner="energy"))
     fno: FNO = field(default_factory=lambda: FNO(modes=12, width=24, training=Training(epochs=20, augment="square")))
 
 
@@ -174,7 +175,7 @@ def work(config: DarcyDemo, seed: int, say: Say, *, watched: bool = False) -> Da
     parts = snapshots.split(config.train, config.calibrate, config.test)
     train, calibrate, test = parts
     yardstick = Yardstick(problem, dict(test.mu), np.asarray(test.fields))
-    pod = _learned(PODRegression(), train, yardstick, Run(), seed)
+    pod = _learned(config.pod, train, yardstick, Run(), seed)
     fno = _learned(config.fno, train, yardstick, Run(progress=watched, budget=config.budget), seed)
     for name, learned in ((POD, pod), (FOURIER, fno)):
         say(f"  {name} in {words.duration(learned.seconds)}: {_reached(learned)}")

@@ -11,6 +11,7 @@ from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.prediction import Prediction
 from nwidth.core.solution import Tolerance
 from nwidth.core.validation import select
+from nwidth.online.certify import certify
 from nwidth.problems.power_module import PowerModule
 from nwidth.rb.greedy import Greedy
 from nwidth.reports import words
@@ -31,6 +32,8 @@ from nwidth.study.demo_reduced import (
 from nwidth.study.measure import alternate
 
 LIMIT = 125.0
+#: Guaranteed relative energy error of the solutions that limits are checked against: far below every limit.
+REFERENCE = Tolerance("energy", 1e-7)
 #: Tolerances of the iterative solver that the surrogate is compared with; the last is as accurate as the surrogate.
 LADDER = (1e-3, 3e-5)
 BACKENDS = {"pardiso": "Pardiso", "superlu": "SuperLU"}
@@ -45,7 +48,7 @@ class PowerDemo:
     fresh: int = 200
     tol: float = 3e-3
     training: int = 300
-    repeats: int = 3
+    repeats: int = 2
 
     @property
     def greedy(self) -> Greedy:
@@ -64,6 +67,7 @@ class PowerResult:
     seed: int
     reduced: Fit
     decided: "Decided"
+    sizes: tuple["Size", ...]
     checked: Check
     costs: "Costs"
     verdict: Verdict
@@ -82,11 +86,12 @@ def work(config: PowerDemo, seed: int, say: Say) -> PowerResult:
     say(f"  prepared with {reduced} in {words.duration(reduced.seconds)}")
     decided = decide(reduced, config.designs, seed + 1)
     say(f"  {decided}")
-    checked = check(reduced, config.fresh, seed + 2)
+    found = sizes(reduced, decided)
+    checked = check(reduced, Prepared(RieszCG(together=TOGETHER), problem, REFERENCE), config.fresh, seed + 2)
     say(f"  {config.fresh} unseen designs against the solver: {checked.violations} outside their limit")
     costs = measure(reduced, decided, checked, config.repeats)
     verdict = judge(costs.points, reduced.seconds, queries=config.designs, unit="K")
-    return PowerResult(config, seed, reduced, decided, checked, costs, verdict)
+    return PowerResult(config, seed, reduced, decided, found, checked, costs, verdict)
 
 
 # Decisions ----------------------------------------------------------------------------------------------------------
@@ -131,6 +136,7 @@ class Decided:
 def decide(reduced: Fit, count: int, seed: int) -> Decided:
     """Every design: below, above, or undecided where a limit reaches across the threshold; those are solved."""
     mu = reduced.problem.parameters.sample(range(count), seed)
+    reduced.certified.predict(select(mu, slice(0, 1)))  # compiled at the first call
     begin = perf_counter()
     prediction = reduced.certified.predict(mu)
     verdict = both(prediction)
@@ -148,6 +154,38 @@ def both(prediction: Prediction) -> Array:
     return np.where(
         (each == "above").any(axis=0), "above", np.where((each == "below").all(axis=0), "below", "undecided")
     )
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a smaller basis would do with the same designs."""
+
+    solves: int
+    modes: int
+    prediction: Prediction
+    verdict: Array
+
+    @property
+    def limits(self) -> Real:
+        """In kelvin, the larger of both chips, `(B,)`."""
+        return np.max([o.limit for o in self.prediction.outputs.values()], axis=0)
+
+    @property
+    def undecided(self) -> int:
+        """Designs that this basis leaves to the solver."""
+        return int((self.verdict == "undecided").sum())
+
+
+def sizes(reduced: Fit, decided: Decided, shares: tuple[float, ...] = (1 / 3, 1 / 2, 2 / 3)) -> tuple[Size, ...]:
+    """The first modes of the basis, as if the solver had been asked less often."""
+    cases = len(reduced.problem.terms().loads)
+    found = []
+    for share in shares:
+        solves = max(1, round(share * reduced.solves))
+        smaller = certify(reduced.surrogate.truncate(cases * solves), reduced.problem)
+        prediction = smaller.predict(decided.mu)
+        found.append(Size(solves, cases * solves, prediction, both(prediction)))
+    return (*found, Size(reduced.solves, reduced.surrogate.modes, decided.prediction, decided.verdict))
 
 
 def _solved(problem: PowerModule, mu: Mu) -> Array:
@@ -217,7 +255,7 @@ def _call(way: Way, mu: Mu) -> Callable[[], Any]:
     return lambda: way.solve(mu)
 
 
-def _error(way: Way, checked: Check, count: int = 12) -> float:
+def _error(way: Way, checked: Check, count: int = 6) -> float:
     """Largest error of a chip temperature in kelvin over a few cases."""
     values = outputs_of(way.solve.problem, way.solve(select(checked.mu, slice(0, count))).field)
     return max(float(e.max()) for e in output_errors(checked.problem, checked.reference[:count], values).values())

@@ -57,7 +57,7 @@ def _report(result: PowerResult) -> ProblemReport:
         promise=_promise(result, limit),
         outputs=tuple(_output_rows(result)),
         output_charts=(designs(result), *_checks(result)),
-        tables=(_decision_table(result),),
+        tables=(_decision_table(result), _size_table(result)),
         cost_charts=_cost_charts(result),
         cost_note=_cost_note(result),
         ranges=_ranges(result),
@@ -144,6 +144,22 @@ def _decision_table(result: PowerResult) -> Table:
     return Table(f"Both chips against {LIMIT:g} °C", ("Answer", "Designs", "Share"), rows, note)
 
 
+def _size_table(result: PowerResult) -> Table:
+    rows = tuple(
+        (
+            f"{size.solves} solves",
+            f"{size.modes}",
+            words.at_most(float(np.median(size.limits)), "K"),
+            words.at_most(float(size.limits.max()), "K"),
+            f"{size.undecided:,}",
+        )
+        for size in result.sizes
+    )
+    header = ("Prepared with", "Modes", "Typical limit", "Largest limit", "Undecided")
+    note = "Fewer solves give larger limits, and more designs that are left to the solver; never a wrong answer."
+    return Table("How many solves are enough?", header, rows, note)
+
+
 def _cost_charts(result: PowerResult) -> tuple[CostChart, ...]:
     single = tuple(p for p in result.costs.points if p.batch == 1)
     many = tuple(p for p in result.costs.points if p.batch > 1 or p.family == "solver")
@@ -224,6 +240,10 @@ def measured(result: PowerResult) -> dict[str, Any]:
         "below": decided.count("below"),
         "above": decided.count("above"),
         "undecided": decided.count("undecided"),
+        "sizes": [
+            {"solves": s.solves, "modes": s.modes, "largest_limit_K": float(s.limits.max()), "undecided": s.undecided}
+            for s in result.sizes
+        ],
         "largest_limit_K": decided.largest_limit,
         "largest_error_K": checked.largest_error,
         "checked": len(checked.energy_error),
