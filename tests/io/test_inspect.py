@@ -52,7 +52,7 @@ def test_a_table_a_model_a_store_and_a_stranger(tmp_path):
     assert [(v.array, v.sample) for v in report.violations] == [("T", 0)]
 
     model = inspect(save(example(), tmp_path / "m", provenance={"summary": ["Held on 37 of 40 unseen runs."]}))
-    assert "my-node (my-node, my-node)" in model.holds and "Held on 37 of 40 unseen runs." in model.lines
+    assert "my-node (of my-node)" in model.holds and "Held on 37 of 40 unseen runs." in model.lines
     with pytest.raises(InputError, match="is for data files"):
         inspect(tmp_path / "m", nonnegative=True)
 

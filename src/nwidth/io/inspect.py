@@ -158,8 +158,9 @@ def _model(path: Path, nonnegative: bool) -> Inspection:
 
 
 def _kinds(node: Mapping[str, Any]) -> str:
-    inner = ", ".join(_kinds(child) for child in node["children"].values())
-    return node["kind"] + (f" ({inner})" if inner else "")
+    """The kind of an object, and the kinds directly inside it, each once."""
+    inner = list(dict.fromkeys(child["kind"] for child in node["children"].values()))
+    return node["kind"] + (f" (of {', '.join(inner)})" if inner else "")
 
 
 def _ranges(node: Mapping[str, Any]) -> Iterator[str]:
