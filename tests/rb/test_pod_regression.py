@@ -70,6 +70,17 @@ def test_with_all_modes_the_error_is_the_regressions_and_with_few_it_is_the_proj
     assert np.linalg.norm(best - exact(fresh)) <= achieved <= 1.2 * np.linalg.norm(best - exact(fresh))
 
 
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_modes_that_the_regression_cannot_foretell_are_dropped_and_cost_no_accuracy(dtype):
+    data, fresh = runs(30, dtype=dtype), BOX.sample(range(100), seed=5)
+    noise = 0.02 * np.random.default_rng(0).standard_normal(data.fields.shape)
+    noisy = Snapshots(BOX, data.space, data.mu, data.fields + noise)
+    pruned, full = PODRegression(tol=1e-9).fit(noisy), PODRegression(modes=29).fit(noisy)
+    assert len(full.basis.modes) == 29 > len(pruned.basis.modes)
+    errors = [np.median(relative(s.predict(fresh).field, exact(fresh, dtype))) for s in (pruned, full)]
+    assert errors[0] < 1.05 * errors[1]
+
+
 @pytest.mark.parametrize("inner", ["nodal", "mass"])
 def test_the_inner_product_of_the_space_is_used(inner):
     rng = np.random.default_rng(0)

@@ -1,7 +1,7 @@
 """Kernel ridge regression with a length scale for each parameter, chosen by leave-one-out errors in closed form."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -53,6 +53,10 @@ class KernelRegression(Storable):
         step = max(1, _BLOCK // max(1, len(self.rows)))
         blocks = [self._kernel(X[i : i + step]) @ self.weights for i in range(0, len(X), step)]
         return self.mean + (np.concatenate(blocks) if blocks else np.zeros((0, len(self.mean))))
+
+    def take(self, columns: Array | slice) -> Self:
+        """The regression of the chosen columns of Y; `loo` stays that of all."""
+        return replace(self, weights=np.ascontiguousarray(self.weights[:, columns]), mean=self.mean[columns])
 
     def residuals(self) -> Real:
         """Leave-one-out residuals `(n, M)`: each row's value minus what the other rows predict for it."""

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -14,7 +14,7 @@ from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu, batch_size, check_choice, check_finite
 from nwidth.problems.base import Problem
 from nwidth.rb.features import Features, fit_features
-from nwidth.rb.kernel import fit_kernel
+from nwidth.rb.kernel import KernelRegression, fit_kernel
 from nwidth.rb.pod import POD, pod
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
@@ -65,7 +65,8 @@ class Regression:
 class PODRegression(Fitter):
     """Fits the POD coefficients of the fields, and scalar outputs directly, to the parameters.
 
-    modes      how many modes, or None for as many as leave out at most `tol` of the variation
+    modes      how many modes; None for as many as leave out at most `tol` of the variation, less those at the end
+               that hold under a tenth of the regression's own (leave-one-out) error
     regressor  'kernel' (ridge regression with leave-one-out hyperparameters), or an object of your own with
                fit(X, Y) and predict(X), as in scikit-learn; a copy of it is fitted
     inner      the inner product of the POD: 'nodal' (Euclidean), or the space's 'mass' or 'energy'
@@ -140,7 +141,8 @@ class PODRegression(Fitter):
         targets = np.concatenate(parts, axis=1)
         # One scale for all modes: the squared error of the targets is the squared error of the fields.
         scale = np.full(targets.shape[1], np.sqrt(np.mean(np.sum(targets**2, axis=1))))
-        return basis, self._learn(mu, targets, np.zeros(targets.shape[1]), scale, seed)
+        learned = self._learn(mu, targets, np.zeros(targets.shape[1]), scale, seed)
+        return (basis, learned) if self.modes is not None else _pruned(basis, learned)
 
     def _fit_outputs(self, runs: Snapshots, mu: Mu, seed: int) -> "Scaled | None":
         if not runs.outputs:
@@ -163,6 +165,22 @@ class PODRegression(Fitter):
             model.fit(features(mu), Y)
             regression = Regression(features, model, Y.shape[1])
         return Scaled(regression, shift, scale, names)
+
+
+def _pruned(basis: POD, learned: "Scaled") -> tuple[POD, "Scaled"]:
+    """Without the last modes, as far as these hold less than a tenth of what the regression gets wrong anyway."""
+    model = learned.regression.model
+    if not isinstance(model, KernelRegression):
+        return basis, learned
+    wrong = float(np.sqrt(np.mean(model.loo**2))) * learned.scale[0]
+    rest = np.sqrt(np.append(np.cumsum(basis.singular_values[::-1] ** 2)[::-1], 0.0) / len(model.rows))
+    count, total = max(1, int(np.argmax(rest <= 0.1 * wrong))), len(basis.modes)
+    if count >= total:
+        return basis, learned
+    columns = np.concatenate([np.arange(start, start + count) for start in range(0, len(learned.scale), total)])
+    regression = replace(learned.regression, model=model.take(columns), columns=len(columns))
+    fewer = replace(learned, regression=regression, shift=learned.shift[columns], scale=learned.scale[columns])
+    return replace(basis, modes=basis.modes[:count]), fewer
 
 
 def _kernel_regression(mu: Mu, Y: Real, seed: int) -> Regression:
