@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nwidth.bounds.residual import dual_norm_upper, energy_bounds, reference_norm, relative_bound
 from nwidth.problems.base import Stability
 from nwidth.testing.dense import DenseProblem

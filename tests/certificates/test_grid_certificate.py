@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import scipy.sparse.linalg as sla
+
 from nwidth.certificates.residual import ResidualCertificate
 from nwidth.core.prediction import uncertified
 from nwidth.core.solution import Tolerance

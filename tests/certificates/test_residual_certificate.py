@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from nwidth.certificates.residual import ResidualCertificate
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Rigorous

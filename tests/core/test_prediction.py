@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Rigorous, Statistical, weakest
 from nwidth.core.prediction import Output, Reduced, uncertified

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from nwidth.core.errors import InputError, WorkError
 from nwidth.core.guarantee import Rigorous
 from nwidth.core.prediction import Source, uncertified

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nwidth.bounds.gauss_radau import GaussRadau
 from nwidth.core.errors import InputError
 from nwidth.core.solution import Status, Tolerance

@@ -13,6 +13,7 @@ then holds it. Reference: Pierce and Giles, SIAM Review 42 (2000); Patera and Ro
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,8 +25,8 @@ from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
 from nwidth.core.prediction import Output, Prediction, Reduced
 from nwidth.core.storable import Parts
 from nwidth.problems.base import Affine, Problem, Stable
-from nwidth.rb.galerkin import ReducedBasis, storable
 from nwidth.rb.batched import dual
+from nwidth.rb.galerkin import ReducedBasis, storable
 from nwidth.rb.model import ReducedModel
 from nwidth.rb.residual import ResidualModel
 from nwidth.rb.rounding import EPS, gamma
@@ -79,13 +80,12 @@ class ReducedCertificate(Certificate):
         theta, phi = self.problem.coefficients(prediction.mu)
         stability = _stable(self.problem).constant(prediction.mu)
         limits = self._limits(theta, phi, coefficients, stability.lower)
-        good = np.isfinite(limits.bound)
         return replace(
             prediction,
             bound=limits.bound,
             guarantee=self.guarantee if stability.proven else Estimate(_NORM, "a proven stability constant"),
             outputs=limits.outputs,
-            reason=np.where(good, "", "the reduced matrix is not positive definite to rounding").astype(object),
+            reason=_reasons(limits.bound),
             stats=dict(prediction.stats) | {"floor": limits.floor},
         )
 
@@ -120,7 +120,7 @@ class ReducedCertificate(Certificate):
         named = {name: Output(values[:, i], _no_nan(limit[:, i]), unit) for i, (name, unit) in enumerate(model.outputs)}
         return _Limits(_no_nan(energies[:, 0] + made), _no_nan(floors[:, 0] + made), named)
 
-    @property
+    @cached_property
     def _term_weights(self) -> Real:
         """`ReducedModel.term_weights` with zeros for the functionals, in the order of the residual's rows."""
         held, count = len(self.model.loads), len(self.model.functionals)
@@ -163,6 +163,12 @@ def _probe(basis: Real, offset: Real | None) -> Real:
     step = max(1, basis.shape[1] // _PROBES)
     columns = basis[:, ::step]
     return np.vstack([columns, np.zeros(columns.shape[1]) if offset is None else offset[::step]])
+
+
+def _reasons(bound: Real) -> Array:
+    reason = np.full(len(bound), "", dtype=object)
+    reason[~np.isfinite(bound)] = "the reduced matrix is not positive definite to rounding"
+    return reason
 
 
 def _no_nan(values: Real) -> Real:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError, WorkError
 from nwidth.core.validation import as_mu, batch_size, check_choice, select
 from nwidth.problems.base import Affine, Problem, Stable
-from nwidth.rb.galerkin import ReducedBasis, quantities_of
 from nwidth.rb.batched import primal, solve
+from nwidth.rb.galerkin import ReducedBasis, quantities_of
 from nwidth.rb.model import ReducedModel, stacked
 from nwidth.rb.orthonormal import extension
 from nwidth.rb.residual import ResidualBuilder
@@ -28,8 +29,9 @@ _DROP = 1e-11
 class Greedy(Fitter):
     """A reduced basis for an affine problem, certified where the problem knows its stability constant.
 
-    tol: the bound, relative to the energy norm of the reduced solution (`error="relative"`: Δ / (‖u_N‖_A - Δ)) or as it
-    is (`error="absolute"`), that must be met on the whole training set. None stops at `max_size` only.
+    tol: the bound that must be met on the whole training set; None stops at `max_size` only.
+    error: "relative" to the energy norm of the reduced solution, Δ / (‖u_N‖_A - Δ); "absolute", Δ itself; or "space",
+    the bound in the norm of the space, ‖u - u_N‖_X <= ‖r‖_{X⁻¹} / α.
     max_size: the largest number of modes.
     training: how many parameters are drawn from the problem's set, or a mapping name -> `(B,)` of your own.
     loads: "each" solves every load of a chosen parameter on its own, so that an output whose functional is a load has
@@ -48,7 +50,7 @@ class Greedy(Fitter):
 
     def __post_init__(self) -> None:
         check_choice("loads", self.loads, ("each", "sum"))
-        check_choice("error", self.error, ("relative", "absolute"))
+        check_choice("error", self.error, ("relative", "absolute", "space"))
         if self.tol is not None and not self.tol > 0:
             raise InputError(f"tol is {self.tol}; give a number above zero, or None to stop at max_size")
         if self.max_size < 1 or (isinstance(self.training, int) and self.training < 1):
@@ -74,10 +76,11 @@ class Greedy(Fitter):
                 "coefficients) and pass it, Greedy(...).fit(problem=problem)"
             )
         mu = self._training_set(snapshots, problem, seed)
-        search = _Search(problem, mu, self)
-        while search.step():
-            pass
-        return search.result()
+        with threadpool_limits(run.threads):
+            search = _Search(problem, mu, self)
+            while search.step():
+                pass
+            return search.result()
 
     def _training_set(self, snapshots: Snapshots | None, problem: Affine, seed: int) -> dict[str, Array]:
         if snapshots is not None:
@@ -101,7 +104,8 @@ class _Search:
         self.state = self.solver.prepare(problem)
         self.theta, self.phi = _cases(*problem.coefficients(mu), config.loads)
         lower = problem.constant(mu).lower if isinstance(problem, Stable) else np.ones(batch_size(mu))
-        self.root = np.sqrt(np.repeat(lower, len(self.theta) // len(lower)))
+        lower = np.repeat(lower, len(self.theta) // len(lower))
+        self.root = lower if config.error == "space" else np.sqrt(lower)
         self.bounds: list[float] = []
         self.chosen: list[int] = []
 
@@ -133,7 +137,7 @@ class _Search:
         coefficients = solve(self.theta, self.phi, self.model.packed, self.model.loads)
         norm, noise = primal(self.theta, self.phi, coefficients, residual.rows, residual.weights, residual.fixed)
         bound = (norm + noise) / self.root
-        if self.config.error == "absolute":
+        if self.config.error != "relative":
             return bound
         energy = np.sqrt(np.maximum(np.einsum("bn,bq,qn->b", coefficients, self.phi, self.model.loads), 0.0))
         rest = energy - bound

@@ -47,6 +47,7 @@ class MatrixProduct(InnerProduct):
     def __init__(self, form: Form, free: Mask):
         self._form, self.free = form, free
         self._everywhere = bool(free.all())
+        self._places = np.flatnonzero(free)
 
     @cached_property
     def matrix(self) -> sp.csr_array:
@@ -71,7 +72,7 @@ class MatrixProduct(InnerProduct):
         if self._everywhere:
             return action(v)
         result = np.zeros(v.shape)
-        result[:, self.free] = action(v[:, self.free])
+        result[:, self._places] = action(np.take(v, self._places, axis=1))
         return result
 
     def __getstate__(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from nwidth.core.kinds import available, load_attribute
 from nwidth.reports import html, words
 from nwidth.reports.model import Report
 from nwidth.study import demo_block, demo_block_report, demo_power, demo_power_report
-from nwidth.study.demo_reduced import Part, Say
+from nwidth.study.demo_reduced import Part, Say, compile_kernels
 from nwidth.study.measure import machine, versions
 
 TITLE = "Is a surrogate worth it? Three problems, one answer each"
@@ -46,6 +46,7 @@ def run_demo(
     `quick`: a version of under a minute for smoke tests. `say` is called with a line of text at every step; `watched`
     shows progress bars. Raises WorkError where a part fails or the page cannot be written.
     """
+    say(f"Compiled in {words.duration(compile_kernels())} (once per installation)")
     parts, seconds = {}, {}
     for name, part in _parts(quick, watched).items():
         begin = perf_counter()

@@ -17,6 +17,7 @@ from nwidth.core.validation import select
 from nwidth.online.certify import certify
 from nwidth.online.wrappers import Certified
 from nwidth.problems.base import Problem
+from nwidth.problems.thermal_block import ThermalBlock
 from nwidth.rb.galerkin import ReducedBasis
 from nwidth.rb.greedy import Greedy
 from nwidth.reports.model import Appendix, Curves, ProblemReport
@@ -60,6 +61,15 @@ class Fit:
 
     def __str__(self) -> str:
         return f"{self.solves} solves, {self.surrogate.modes} modes"
+
+
+def compile_kernels() -> float:
+    """Run everything once on a tiny problem: compilation happens once per installation. Seconds that it took."""
+    begin = perf_counter()
+    tiny = ThermalBlock(resolution=8)
+    reduced = reduce(tiny, Greedy(tol=0.1, training=5), seed=0)
+    reduced.certified.predict(tiny.parameters.sample(range(2), 0))
+    return perf_counter() - begin
 
 
 def reduce(problem: Problem, greedy: Greedy, seed: int) -> Fit:
