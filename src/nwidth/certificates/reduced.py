@@ -25,11 +25,12 @@ from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
 from nwidth.core.prediction import Output, Prediction, Reduced
 from nwidth.core.storable import Parts
 from nwidth.problems.base import Affine, Problem, Stable
-from nwidth.rb.batched import dual
+from nwidth.rb.batched import CHUNK, dual
 from nwidth.rb.galerkin import ReducedBasis, storable
 from nwidth.rb.model import ReducedModel
 from nwidth.rb.residual import ResidualModel
 from nwidth.rb.rounding import EPS, gamma
+from nwidth.rb.threads import one_thread
 
 _TINY = float(np.finfo(np.float64).tiny)
 _NORM = "energy norm"
@@ -79,7 +80,8 @@ class ReducedCertificate(Certificate):
         coefficients = self._coefficients(prediction)
         theta, phi = self.problem.coefficients(prediction.mu)
         stability = _stable(self.problem).constant(prediction.mu)
-        limits = self._limits(theta, phi, coefficients, stability.lower)
+        with one_thread(self.residual.rows.size * min(len(theta), CHUNK)):
+            limits = self._limits(theta, phi, coefficients, stability.lower)
         return replace(
             prediction,
             bound=limits.bound,

@@ -12,9 +12,10 @@ from nwidth.core.prediction import Output, Prediction, Reduced, uncertified
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu
 from nwidth.problems.base import Affine, Outputs, Quantity
-from nwidth.rb.batched import solve
+from nwidth.rb.batched import LANES, solve
 from nwidth.rb.model import ReducedModel
 from nwidth.rb.residual import ResidualModel
+from nwidth.rb.threads import one_thread
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
 from nwidth.surrogates.base import Surrogate
 
@@ -61,9 +62,11 @@ class ReducedBasis(Surrogate):
         """
         mu = as_mu(mu, self.parameters.names)
         theta, phi = self.problem.coefficients(mu)
-        coefficients = solve(theta, phi, self.model.packed, self.model.loads)
+        with one_thread(self.model.packed.size * min(len(theta), LANES)):
+            coefficients = solve(theta, phi, self.model.packed, self.model.loads)
+            outputs = self._outputs(coefficients)
         values = Reduced(coefficients, self.basis, self.problem.terms().lift)
-        return uncertified(mu, values, self.space, self.parameters.contains(mu), self._outputs(coefficients))
+        return uncertified(mu, values, self.space, self.parameters.contains(mu), outputs)
 
     def _outputs(self, coefficients: Real) -> dict[str, Output]:
         unknown = np.full(len(coefficients), np.inf)

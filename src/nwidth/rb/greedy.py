@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError, WorkError
@@ -16,6 +15,7 @@ from nwidth.rb.galerkin import ReducedBasis, quantities_of
 from nwidth.rb.model import ReducedModel, stacked
 from nwidth.rb.orthonormal import extension
 from nwidth.rb.residual import ResidualBuilder
+from nwidth.rb.threads import threads
 from nwidth.snapshots.base import Snapshots
 from nwidth.solvers.direct import Direct
 from nwidth.spaces.base import InnerProduct
@@ -76,7 +76,7 @@ class Greedy(Fitter):
                 "coefficients) and pass it, Greedy(...).fit(problem=problem)"
             )
         mu = self._training_set(snapshots, problem, seed)
-        with threadpool_limits(run.threads):
+        with threads(run.threads):
             search = _Search(problem, mu, self)
             while search.step():
                 pass
@@ -98,7 +98,9 @@ class _Search:
         self.inner: InnerProduct = problem.space.inner("energy")
         self.terms, self.quantities = problem.terms(), quantities_of(problem)
         size = len(self.terms.lift)
-        self.residual = ResidualBuilder(self.terms, stacked(self.quantities, size), self.inner, config.max_size)
+        self.functionals = stacked(self.quantities, size)
+        self.residual = ResidualBuilder(self.terms, self.functionals, self.inner, config.max_size)
+        self.model = ReducedModel.empty(self.terms, self.quantities)
         self.basis = np.zeros((0, size))
         self.solver = Direct()
         self.state = self.solver.prepare(problem)
@@ -154,7 +156,7 @@ class _Search:
             return False
         self.residual.add(fresh, np.sort(new)[::-1][: len(fresh)])
         self.basis = np.concatenate([self.basis, fresh])
-        self.model = ReducedModel.project(self.terms, self.quantities, self.basis)
+        self.model = self.model.extended(self.terms, self.functionals, self.basis)
         self.chosen.append(worst)
         return True
 

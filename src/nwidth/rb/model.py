@@ -37,22 +37,40 @@ class ReducedModel:
     lift_length: float
 
     @classmethod
-    def project(cls, terms: AffineTerms, quantities: Mapping[str, Quantity], basis: Real) -> "ReducedModel":
-        """The model of a basis `(n, N)` whose vectors vanish where values are prescribed."""
-        functionals = stacked(quantities, basis.shape[1])
-        matrices = np.stack([products(basis, np.ascontiguousarray((a @ basis.T).T)) for a in terms.matrices])
+    def empty(cls, terms: AffineTerms, quantities: Mapping[str, Quantity]) -> "ReducedModel":
+        """The model without modes."""
+        count, size = len(terms.matrices), terms.loads.shape[1]
+        functionals = stacked(quantities, size)
+        matrices = [sp.csr_array(a) for a in terms.matrices]
         return cls(
-            matrices=(matrices + matrices.swapaxes(1, 2)) / 2,
-            loads=products(terms.loads, basis),
-            functionals=products(functionals, basis),
+            matrices=np.zeros((count, 0, 0)),
+            loads=np.zeros((len(terms.loads), 0)),
+            functionals=np.zeros((len(functionals), 0)),
             offsets=np.array([math.fsum([*(q.functional * terms.lift), q.offset]) for q in quantities.values()]),
-            lengths=np.linalg.norm(basis, axis=1),
-            term_norms=np.array([row_sum(sp.csr_array(a)) for a in terms.matrices]),
+            lengths=np.zeros(0),
+            term_norms=np.array([row_sum(a) for a in matrices]),
             load_norms=np.linalg.norm(terms.loads, axis=1),
             functional_norms=np.linalg.norm(functionals, axis=1),
             outputs=tuple((name, quantity.unit) for name, quantity in quantities.items()),
-            operations=product_operations(basis.shape[1]) + max(longest_row(sp.csr_array(a)) for a in terms.matrices),
+            operations=product_operations(size) + max(longest_row(a) for a in matrices),
             lift_length=float(np.linalg.norm(terms.lift)),
+        )
+
+    def extended(self, terms: AffineTerms, functionals: Real, basis: Real) -> "ReducedModel":
+        """The model of a larger basis `(n, N)` that begins with the modes of this one and vanishes where values are
+        prescribed: only what is new is computed."""
+        old, fresh = self.modes, basis[self.modes :]
+        matrices = np.zeros((len(terms.matrices), len(basis), len(basis)))
+        matrices[:, :old, :old] = self.matrices
+        for part, a in zip(matrices, terms.matrices, strict=True):
+            part[:, old:] = products(basis, np.ascontiguousarray((a @ fresh.T).T))
+            part[old:, :old] = part[:old, old:].T
+        return replace(
+            self,
+            matrices=(matrices + matrices.swapaxes(1, 2)) / 2,
+            loads=np.concatenate([self.loads, products(terms.loads, fresh)], axis=1),
+            functionals=np.concatenate([self.functionals, products(functionals, fresh)], axis=1),
+            lengths=np.concatenate([self.lengths, np.linalg.norm(fresh, axis=1)]),
         )
 
     @property
