@@ -15,10 +15,10 @@ from matplotlib.tri import Triangulation
 
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
-from nwidth.reports.model import Chart, CostChart, Curves, Designs, FieldPlot, LimitCheck
+from nwidth.reports.model import Chart, Closeup, CostChart, Curves, Designs, FieldPlot, LimitCheck
 from nwidth.reports.palette import PAGE, Palette
 from nwidth.reports.style import axes, styled, to_svg
-from nwidth.reports.words import at_most, duration, power_of_ten, significant
+from nwidth.reports.words import at_most, duration, exact, power_of_ten, significant
 from nwidth.reports.worth import ROUNDING, CostPoint
 
 #: Beyond this many marks a vector picture is larger than a bitmap.
@@ -40,7 +40,7 @@ def draw(chart: Chart, palette: Palette) -> Figure:
 @draw.register
 def _limit_check(chart: LimitCheck, palette: Palette) -> Figure:
     figure, ax = axes()
-    floor = 0.3 * float(np.min(chart.limits))
+    floor = 0.01 * float(np.min(chart.limits))
     errors = np.maximum(chart.errors, floor)
     outside = chart.errors > chart.limits
     low, high = 0.6 * float(errors.min()), 1.8 * float(max(chart.limits.max(), errors.max()))
@@ -169,7 +169,8 @@ def _designs(chart: Designs, palette: Palette) -> Figure:
     figure.clear()
     everything, closeup = figure.subplots(1, 2, width_ratios=(1.45, 1))
     _cloud(everything, chart, palette)
-    _closeup(closeup, chart, palette)
+    near = Closeup("", chart.values, chart.limit, chart.verdict, chart.threshold, chart.unit)
+    _closeup(closeup, near, palette)
     return figure
 
 
@@ -187,7 +188,7 @@ def _cloud(ax: Axes, chart: Designs, palette: Palette) -> None:
         )
     ax.axhline(chart.threshold, color=palette.ink, lw=1.2)
     ax.text(
-        0.01, chart.threshold, f" {significant(chart.threshold, 3)} {chart.unit}",
+        0.01, chart.threshold, f" {exact(chart.threshold)} {chart.unit}",
         transform=ax.get_yaxis_transform(), va="bottom", color=palette.ink, size=10, weight="bold",
     )  # fmt: skip
     ax.set(xlabel=chart.across_label, ylabel=f"{chart.value_label} [{chart.unit}]")
@@ -203,27 +204,39 @@ def _verdict_legend(ax: Axes, chart: Designs, palette: Palette) -> None:
     ax.legend(handles=handles, loc="upper left", handletextpad=0.1)
 
 
-def _closeup(ax: Axes, chart: Designs, palette: Palette, shown: int = 15) -> None:
+@draw.register
+def _single_closeup(chart: Closeup, palette: Palette) -> Figure:
+    figure, ax = axes()
+    _closeup(ax, chart, palette)
+    return figure
+
+
+def _closeup(ax: Axes, chart: Closeup, palette: Palette) -> None:
     """The designs next to the threshold with their limits, as the distance from it."""
-    nearest = np.argsort(np.abs(chart.values - chart.threshold))[:shown]
+    nearest = np.argsort(np.abs(chart.values - chart.threshold))[: chart.shown]
     rows = nearest[np.argsort(chart.values[nearest])]
-    scale, unit = _small_unit(chart.unit, float(np.max(np.abs(chart.values[rows] - chart.threshold))))
+    distance = chart.values[rows] - chart.threshold
+    scale, unit = _small_unit(chart.unit, float(np.max(np.abs(distance) + chart.limit[rows])))
     for word, (color, marker) in _colors(palette).items():
         at = np.flatnonzero(chart.verdict[rows] == word)
         if len(at) == 0:
             continue
         ax.errorbar(
-            at, (chart.values[rows[at]] - chart.threshold) * scale, yerr=chart.limit[rows[at]] * scale,
+            at, distance[at] * scale, yerr=chart.limit[rows[at]] * scale,
             fmt=marker, ms=4, color=color, elinewidth=1.4, capsize=2,
         )  # fmt: skip
     ax.axhline(0.0, color=palette.ink, lw=1.2)
-    ax.set(xticks=[], xlabel=f"the {len(rows)} designs closest to {significant(chart.threshold, 3)} {chart.unit}")
-    ax.set_ylabel(f"distance from {significant(chart.threshold, 3)} {chart.unit} [{unit}]")
-    ax.set_title(
-        f"bars: the limit, at most {at_most(float(chart.limit.max()), chart.unit.replace('°C', 'K'))}",
-        loc="left",
-        size=11,
-    )
+    threshold = f"{exact(chart.threshold)} {chart.unit}"
+    ax.set(xticks=[], xlabel=f"the {len(rows)} designs closest to {threshold}")
+    ax.set_ylabel(f"distance from {threshold} [{unit}]")
+    ax.set_title(f"bars: the limit, {_bars(chart, distance, chart.limit[rows])}", loc="left", size=11)
+
+
+def _bars(chart: Closeup, distance: Real, limit: Real) -> str:
+    """How large the bars are; said in words where they cannot be seen."""
+    largest = at_most(float(limit.max()), chart.unit.replace("°C", "K"))
+    hidden = limit.max() < 0.02 * np.ptp(distance)
+    return f"{largest}: smaller than the marks" if hidden else f"up to {largest}"
 
 
 def _small_unit(unit: str, largest: float) -> tuple[float, str]:
@@ -240,7 +253,9 @@ def _solid(color: str) -> str:
 
 def _plain_log(axis: Axis, *, percent: bool = False) -> None:
     """Labels such as 0.1 %, 1 % or 10⁻⁶ on a logarithmic axis."""
-    axis.set_major_locator(LogLocator(numticks=8))
+    low, high = sorted(axis.get_view_interval())
+    short = high < 30 * low  # fewer than one and a half decades: label 1, 2, 5
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if short else LogLocator(numticks=8))
     axis.set_minor_formatter(NullFormatter())
     formatter: Callable[[float, int | None], str]
     formatter = _percent_tick if percent else _plain_tick

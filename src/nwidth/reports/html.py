@@ -23,9 +23,9 @@ from nwidth.reports.model import (
     Table,
 )
 from nwidth.reports.palette import DARK, LIGHT, css_variables
-from nwidth.reports.words import at_most, duration, exact, factor, percent, plural, quantity, significant, with_unit
+from nwidth.reports.words import at_most, duration, exact, percent, plural, quantity, significant, with_unit
 from nwidth.reports.words import count as counted
-from nwidth.reports.worth import ROUNDING
+from nwidth.reports.worth import ROUNDING, speed
 
 _NO_PICTURES = "<p class='note'>Pictures need matplotlib: pip install 'nwidth[report]'</p>"
 
@@ -138,9 +138,9 @@ def _verdict_numbers(problem: ProblemReport) -> str:
     verdict = problem.verdict
     rows = {"Pays after": _cases(verdict.pays_after), "Preparation": duration(verdict.offline_seconds)}
     if verdict.single:
-        rows["Faster, one at a time"] = factor(verdict.single.speedup)
+        rows["One case at a time"] = speed(verdict.single.speedup)
     if verdict.batched:
-        rows["Faster, in batches"] = factor(verdict.batched.speedup)
+        rows["In batches"] = speed(verdict.batched.speedup)
     return _definitions(rows)
 
 

@@ -57,6 +57,19 @@ class Designs:
 
 
 @dataclass(frozen=True)
+class Closeup:
+    """The designs closest to a threshold with their limits as bars; values, limits and verdict words are `(B,)`."""
+
+    title: str
+    values: Real
+    limit: Real
+    verdict: Array
+    threshold: float
+    unit: str
+    shown: int = 31
+
+
+@dataclass(frozen=True)
 class Curves:
     """Named curves `(n,)` over a common axis; `log` for a logarithmic vertical axis."""
 
@@ -91,7 +104,7 @@ class FieldPlot:
     axis_unit: str = ""
 
 
-Chart: TypeAlias = LimitCheck | Designs | Curves | CostChart | FieldPlot
+Chart: TypeAlias = LimitCheck | Designs | Closeup | Curves | CostChart | FieldPlot
 
 
 @dataclass(frozen=True)

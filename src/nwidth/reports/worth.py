@@ -71,7 +71,7 @@ class Verdict:
     def brief(self) -> str:
         """Both comparisons in one line."""
         ways = (("one at a time", self.single), ("in batches", self.batched))
-        return ", ".join(f"{_ratio(c.speedup)} {way} ({_times(c)})" for way, c in ways if c) + ", at equal error."
+        return ", ".join(f"{speed(c.speedup)} {way} ({_times(c)})" for way, c in ways if c) + ", at equal error."
 
     @property
     def pays_after(self) -> float:
@@ -165,11 +165,12 @@ def _sentence(way: str, c: Comparison | None, unit: str) -> str:
         return ""
     return (
         f"{way}: {duration(c.point.seconds)} ({c.point.name}, error {_error(c.point.error, unit)}) against "
-        f"{duration(c.rival.seconds)} ({c.rival.name}, error {_error(c.rival.error, unit)}): {_ratio(c.speedup)}."
+        f"{duration(c.rival.seconds)} ({c.rival.name}, error {_error(c.rival.error, unit)}): {speed(c.speedup)}."
     )
 
 
-def _ratio(speedup: float) -> str:
+def speed(speedup: float) -> str:
+    """'1,500 x faster' or '21 x slower'."""
     return f"{factor(speedup)} faster" if speedup >= 1 else f"{factor(1 / speedup)} slower"
 
 

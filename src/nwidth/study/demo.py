@@ -12,7 +12,7 @@ from nwidth.reports import html, words
 from nwidth.reports.model import Report
 from nwidth.study import demo_block, demo_block_report, demo_power, demo_power_report
 from nwidth.study.demo_reduced import Part, Say, compile_kernels
-from nwidth.study.measure import machine, versions
+from nwidth.study.measure import machine, one_thread, versions
 
 TITLE = "Is a surrogate worth it? Three problems, one answer each"
 LEAD = (
@@ -64,12 +64,22 @@ def _parts(quick: bool, watched: bool) -> dict[str, Callable[[int, Say], Part]]:
     power = demo_power.QUICK if quick else demo_power.PowerDemo()
     block = demo_block.QUICK if quick else demo_block.BlockDemo()
     parts: dict[str, Callable[[int, Say], Part]] = {
-        "power_module": lambda seed, say: demo_power_report.tell(demo_power.work(power, seed, say)),
-        "thermal_block": lambda seed, say: demo_block_report.tell(demo_block.work(block, seed, say)),
+        "power_module": lambda seed, say: _power(power, seed, say),
+        "thermal_block": lambda seed, say: _block(block, seed, say),
     }
     if available("torch"):
         parts["darcy"] = lambda seed, say: _darcy(quick, watched, seed, say)
     return parts
+
+
+def _power(config: demo_power.PowerDemo, seed: int, say: Say) -> Part:
+    with one_thread():
+        return demo_power_report.tell(demo_power.work(config, seed, say))
+
+
+def _block(config: demo_block.BlockDemo, seed: int, say: Say) -> Part:
+    with one_thread():
+        return demo_block_report.tell(demo_block.work(config, seed, say))
 
 
 def _darcy(quick: bool, watched: bool, seed: int, say: Say) -> Part:

@@ -133,8 +133,13 @@ def ways(problem: ThermalBlock) -> list[Way]:
 
     return [
         Way("sparse factorisation", lambda mu: direct(mu).field),
-        Way("conjugate gradients to 1e-5", lambda mu: one(mu).field, guaranteed=True),
-        Way(f"conjugate gradients to 1e-5, {TOGETHER} together", lambda mu: many(mu).field, TOGETHER, guaranteed=True),
+        Way(f"conjugate gradients to {words.percent(accurate.value, 1)}", lambda mu: one(mu).field, guaranteed=True),
+        Way(
+            f"conjugate gradients to {words.percent(accurate.value, 1)}, {TOGETHER} together",
+            lambda mu: many(mu).field,
+            TOGETHER,
+            guaranteed=True,
+        ),
         Way("factorisation, half the mesh", halved),
         Way("half and quarter mesh, extrapolated", extrapolated),
     ]

@@ -1,12 +1,14 @@
 """Demo, part 3: Darcy flow with a neural operator, its guaranteed limit, and whether it is worth it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 
 from nwidth.bounds.two_grid import DiscretisationEstimate, discretisation_estimate
 from nwidth.core.arrays import Array, Mu, Real
@@ -17,8 +19,9 @@ from nwidth.online.certify import certify
 from nwidth.online.refine import refine
 from nwidth.online.wrappers import Certified
 from nwidth.operators.fno import FNO, FNOSurrogate
+from nwidth.problems.base import Problem
 from nwidth.problems.darcy import Darcy
-from nwidth.rb.pod_regression import PODRegression
+from nwidth.rb.pod_regression import PODRegression, PODRegressionSurrogate
 from nwidth.reports import words
 from nwidth.reports.worth import CostPoint, Verdict, judge
 from nwidth.snapshots.base import Snapshots
@@ -27,8 +30,8 @@ from nwidth.solvers.direct import Direct
 from nwidth.solvers.riesz_cg import RieszCG
 from nwidth.spaces.grid import interpolate
 from nwidth.study.demo_reduced import Prepared, Say
-from nwidth.study.measure import alternate
-from nwidth.surrogates.base import Run
+from nwidth.study.measure import alternate, one_thread
+from nwidth.surrogates.base import Run, Surrogate
 from nwidth.surrogates.training import Training
 
 RTOL = 1e-4
@@ -131,14 +134,21 @@ class Start:
 
 
 @dataclass(frozen=True)
-class DarcyResult:
-    """Everything that was computed and measured; `parts` are the runs to train, calibrate and test on."""
+class DarcyData:
+    """What the surrogates learn from and are judged on; `parts` are the runs to train, calibrate and test."""
 
     config: DarcyDemo
     seed: int
     parts: tuple[Snapshots, ...]
     generation_seconds: float
     yardstick: Yardstick
+
+
+@dataclass(frozen=True)
+class DarcyResult:
+    """Everything that was computed and measured."""
+
+    data: DarcyData
     fno: Learned
     pod: Learned
     coverage: tuple[int, float]
@@ -164,45 +174,74 @@ class DarcyResult:
 
 
 def work(config: DarcyDemo, seed: int, say: Say, *, watched: bool = False) -> DarcyResult:
-    """Generate, fit, certify, refine, time, and judge."""
+    """Generate, fit, certify, refine, time, and judge. The network trains on all threads; the rest has one."""
     problem = Darcy(config.resolution)
     total = config.train + config.calibrate + config.test
     say(f"Darcy flow: {config.resolution} x {config.resolution} cells, a random field as the parameter")
     begin = perf_counter()
-    snapshots = generate(problem, total, seed, progress=watched)
+    with one_thread():
+        snapshots = generate(problem, total, seed, progress=watched)
     generation = perf_counter() - begin
     say(f"  {total:,} solutions in {words.duration(generation)}")
     parts = snapshots.split(config.train, config.calibrate, config.test)
-    train, calibrate, test = parts
-    yardstick = Yardstick(problem, dict(test.mu), np.asarray(test.fields))
-    pod = _learned(config.pod, train, yardstick, Run(), seed)
-    fno = _learned(config.fno, train, yardstick, Run(progress=watched, budget=config.budget), seed)
-    for name, learned in ((POD, pod), (FOURIER, fno)):
-        say(f"  {name} in {words.duration(learned.seconds)}: {_reached(learned)}")
+    yardstick = Yardstick(problem, dict(parts[2].mu), np.asarray(parts[2].fields))
+    begin = perf_counter()
+    network = config.fno.fit(parts[0], problem, seed=seed, run=Run(progress=watched, budget=config.budget))
+    training = perf_counter() - begin
+    with one_thread(), _torch_threads(1):
+        fno = _judged_on(network, training, yardstick, say)
+        pod = _judged_on(*_pod(config, parts[0], yardstick, seed), yardstick, say)
+        return _compared(DarcyData(config, seed, parts, generation, yardstick), fno, pod, say)
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _pod(config: DarcyDemo, train: Snapshots, yardstick: Yardstick, seed: int) -> tuple[Surrogate, float]:
+    begin = perf_counter()
+    surrogate = config.pod.fit(train, yardstick.problem, seed=seed)
+    return surrogate, perf_counter() - begin
+
+
+def _judged_on(surrogate: Surrogate, seconds: float, yardstick: Yardstick, say: Say) -> Learned:
+    """Certified, and compared with the solutions of the test cases."""
+    certified = certify(surrogate, yardstick.problem)
+    prediction = certified.predict(yardstick.mu)
+    learned = Learned(certified, seconds, prediction, yardstick.errors(prediction.field), yardstick)
+    name = POD if isinstance(surrogate, PODRegressionSurrogate) else FOURIER
+    say(f"  {name} in {words.duration(seconds)}: {_reached(learned)}")
+    return learned
+
+
+def _compared(data: DarcyData, fno: Learned, pod: Learned, say: Say) -> DarcyResult:
+    """Refine, estimate the grid's own error, time, and judge."""
+    config, yardstick = data.config, data.yardstick
     starts = _starts(fno, pod, yardstick)
-    say(f"  guaranteed {RTOL:g}: {_steps(starts)}")
-    indices = range(config.train + config.calibrate, config.train + config.calibrate + min(8, config.test))
-    grid = discretisation_estimate(problem, lambda p, mu: Prepared(RieszCG(), p)(mu).field, indices, seed)
+    say(f"  to a guaranteed {words.percent(RTOL, 1)}: {_steps(starts)}")
+    first = config.train + config.calibrate
+    indices = range(first, first + min(8, config.test))
+    grid = discretisation_estimate(yardstick.problem, _solve, indices, data.seed)
     points, spread = costs(fno, pod, yardstick, config.repeats)
-    verdicts = {norm: judge(_judged(found), generation + fno.seconds) for norm, found in points.items()}
-    return DarcyResult(
-        config, seed, parts, generation, yardstick, fno, pod, _coverage(fno, calibrate, yardstick, seed),
-        starts, grid, points, spread, verdicts,
-    )  # fmt: skip
+    offline = data.generation_seconds + fno.seconds
+    verdicts = {norm: judge(_judged(found), offline) for norm, found in points.items()}
+    coverage = _coverage(fno, data.parts[1], yardstick, data.seed)
+    return DarcyResult(data, fno, pod, coverage, starts, grid, points, spread, verdicts)
+
+
+def _solve(problem: Problem, mu: Mu) -> Array:
+    return Prepared(RieszCG(), problem)(mu).field
 
 
 def _judged(points: tuple[CostPoint, ...]) -> list[CostPoint]:
     """The verdict is on the neural operator; POD + regression stands beside it for comparison."""
     return [p for p in points if p.name != POD]
-
-
-def _learned(fitter: Any, train: Snapshots, yardstick: Yardstick, run: Run, seed: int) -> Learned:
-    begin = perf_counter()
-    surrogate = fitter.fit(train, yardstick.problem, seed=seed, run=run)
-    seconds = perf_counter() - begin
-    certified = certify(surrogate, yardstick.problem)
-    prediction = certified.predict(yardstick.mu)
-    return Learned(certified, seconds, prediction, yardstick.errors(prediction.field), yardstick)
 
 
 def _reached(learned: Learned) -> str:
@@ -273,7 +312,7 @@ def ways(fno: Learned, pod: Learned) -> list[Way]:
     found = [Way("sparse factorisation", _fields(Prepared(Direct(), problem)), batched=False)]
     for rtol in (0.2, 3e-2, RTOL):
         solve = Prepared(RieszCG(), problem, Tolerance("energy", rtol))
-        found.append(Way(f"conjugate gradients to {rtol:g}", _fields(solve), guaranteed=True))
+        found.append(Way(f"conjugate gradients to {words.percent(rtol, 1)}", _fields(solve), guaranteed=True))
     half, quarter = coarse_solution(problem, 2), coarse_solution(problem, 4)
     found += [
         Way("half the grid", half),
@@ -281,7 +320,9 @@ def ways(fno: Learned, pod: Learned) -> list[Way]:
         Way("half and quarter, extrapolated", lambda mu: _richardson(half(mu), quarter(mu))),
         Way(POD, _answers(pod.certified), "surrogate", True),
         Way(FOURIER, _answers(fno.certified), "surrogate", True),
-        Way(f"neural operator, refined to {RTOL:g}", _refining(fno.certified, problem), "refined", True),
+        Way(
+            f"neural operator, refined to {words.percent(RTOL, 1)}", _refining(fno.certified, problem), "refined", True
+        ),
     ]
     return found
 

@@ -34,7 +34,7 @@ def tell(result: DarcyResult) -> Part:
 
 def _report(result: DarcyResult) -> ProblemReport:
     fno = result.fno
-    cells = result.config.resolution
+    cells = result.data.config.resolution
     return ProblemReport(
         name="darcy",
         title="Darcy flow",
@@ -67,7 +67,7 @@ def _mean(values: np.ndarray) -> str:
 
 def _promise(result: DarcyResult) -> Promise:
     held, size = result.coverage
-    tested, calibrated = len(result.fno.limits), len(result.parts[1])
+    tested, calibrated = len(result.fno.limits), len(result.data.parts[1])
     grid = words.percent(float(np.median(result.grid.relative)))
     largest = words.at_most(100 * float(result.fno.limits.max()), "%")
     return Promise(
@@ -106,7 +106,7 @@ def _accuracy(result: DarcyResult) -> Table:
     )
     header = ("Surrogate", "Mean square", "Energy", "Limit over error: least, median, most", "Fit")
     note = "Mean relative errors on unseen cases. A limit that is 1 times the true error would be ideal."
-    return Table(f"What {len(result.parts[0]):,} runs taught", header, rows, note)
+    return Table(f"What {len(result.data.parts[0]):,} runs taught", header, rows, note)
 
 
 def _three(values: np.ndarray) -> str:
@@ -138,20 +138,20 @@ def _cost_charts(result: DarcyResult) -> tuple[CostChart, ...]:
         many = tuple(p for p in points if p.batch > 1)
         charts += [
             CostChart(f"One case at a time ({label})", single, label),
-            CostChart(f"{len(result.yardstick)} cases together ({label})", many, label),
+            CostChart(f"{len(result.data.yardstick)} cases together ({label})", many, label),
         ]
     return tuple(charts)
 
 
 def _cost_note(result: DarcyResult) -> str:
     return (
-        f"Times are medians of {result.config.repeats} alternating rounds in one process, limits included where "
+        f"Times are medians of {result.data.config.repeats} alternating rounds on one thread, limits included where "
         f"stated; the slowest round took up to {words.significant(result.spread)} times the fastest. Errors are "
         "relative to the solution on the full grid. The verdict is the better of the two norms for the network. A "
         "surrogate pays where neither coarser grids nor looser tolerances reach the same error: for this linear "
         "two-dimensional problem they do."
         if result.verdict.use == "do not use"
-        else f"Times are medians of {result.config.repeats} alternating rounds in one process, limits included."
+        else f"Times are medians of {result.data.config.repeats} alternating rounds on one thread, limits included."
     )
 
 
@@ -160,8 +160,8 @@ def _weakest(result: DarcyResult) -> int:
 
 
 def _ranges(result: DarcyResult) -> Ranges:
-    row, problem = _weakest(result), result.yardstick.problem
-    field = result.yardstick.mu["a"][row]
+    row, problem = _weakest(result), result.data.yardstick.problem
+    field = result.data.yardstick.mu["a"][row]
     high = words.quantity(100 * float(np.mean(field == problem.high)), "%")
     weakest = (
         f"Of {len(result.fno.limits)} unseen cases the limit is largest, "
@@ -173,13 +173,15 @@ def _ranges(result: DarcyResult) -> Ranges:
 
 
 def _share(result: DarcyResult) -> str:
-    return words.quantity(100 * float(np.mean(result.yardstick.mu["a"] == result.yardstick.problem.high)), "%")
+    return words.quantity(
+        100 * float(np.mean(result.data.yardstick.mu["a"] == result.data.yardstick.problem.high)), "%"
+    )
 
 
 def _outside_note(result: DarcyResult) -> str:
     """What happens beyond the range, shown on one query."""
-    certified, problem = result.fno.certified, result.yardstick.problem
-    inside = select(result.yardstick.mu, slice(0, 1))
+    certified, problem = result.fno.certified, result.data.yardstick.problem
+    inside = select(result.data.yardstick.mu, slice(0, 1))
     beyond = {"a": np.where(inside["a"] == problem.high, 2 * problem.high, inside["a"])}
     answer = certified.predict(beyond)
     norm = np.sqrt(problem.systems(beyond).energy(problem.space.flatten(answer.field)))
@@ -189,12 +191,12 @@ def _outside_note(result: DarcyResult) -> str:
 
 
 def _fields(result: DarcyResult) -> tuple[FieldPlot, ...]:
-    row, space = _weakest(result), result.yardstick.problem.space
+    row, space = _weakest(result), result.data.yardstick.problem.space
     points = space.points()
-    full, learned = (f[row].ravel() for f in (result.yardstick.solution, result.fno.prediction.field))
+    full, learned = (f[row].ravel() for f in (result.data.yardstick.solution, result.fno.prediction.field))
     refined_span = float(full.min()), float(full.max())
     return (
-        FieldPlot("Coefficient", points, result.yardstick.mu["a"][row].ravel(), "a"),
+        FieldPlot("Coefficient", points, result.data.yardstick.mu["a"][row].ravel(), "a"),
         FieldPlot("Grid solution", points, full, "u", refined_span),
         FieldPlot("Neural operator", points, learned, "u", refined_span),
         difference("Difference", points, learned - full, "-"),
@@ -204,14 +206,14 @@ def _fields(result: DarcyResult) -> tuple[FieldPlot, ...]:
 def _appendix(result: DarcyResult) -> Appendix:
     history = result.network.history
     epochs = np.arange(1, len(history.train) + 1)
-    train, _, test = result.parts
+    train, _, test = result.data.parts
     configuration = {
-        "problem": repr(result.yardstick.problem),
-        "method": repr(result.config.fno),
-        "runs": f"{len(train)} to train, {len(result.parts[1])} to calibrate, {len(test)} to test",
+        "problem": repr(result.data.yardstick.problem),
+        "method": repr(result.data.config.fno),
+        "runs": f"{len(train)} to train, {len(result.data.parts[1])} to calibrate, {len(test)} to test",
         "training ended by": f"{history.ended}: {len(history.train)} epochs, {words.duration(history.seconds)}",
-        "generation": words.duration(result.generation_seconds),
-        "seed": str(result.seed),
+        "generation": words.duration(result.data.generation_seconds),
+        "seed": str(result.data.seed),
     }
     hashes = {
         "certified surrogate": fingerprint(result.fno.certified),
@@ -240,8 +242,8 @@ def measured(result: DarcyResult) -> dict[str, Any]:
     steps = {start.name: float(start.iterations.mean()) for start in result.starts}
     verdict = result.verdict
     return {
-        "train": len(result.parts[0]),
-        "generation_seconds": result.generation_seconds,
+        "train": len(result.data.parts[0]),
+        "generation_seconds": result.data.generation_seconds,
         **_measured_surrogate("fno", result.fno),
         **_measured_surrogate("pod", result.pod),
         "checked": len(result.fno.limits),

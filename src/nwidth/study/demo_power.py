@@ -117,14 +117,6 @@ class Decided:
         """In kelvin, over all designs and both chips."""
         return max(float(o.limit.max()) for o in self.prediction.outputs.values())
 
-    @property
-    def hotter(self) -> tuple[Real, Real]:
-        """Temperature and limit of each design's hotter chip."""
-        values = np.stack([o.values for o in self.prediction.outputs.values()])
-        limits = np.stack([o.limit for o in self.prediction.outputs.values()])
-        which = values.argmax(axis=0)[None]
-        return np.take_along_axis(values, which, 0)[0], np.take_along_axis(limits, which, 0)[0]
-
     def __str__(self) -> str:
         total = len(self.verdict)
         return (
@@ -169,6 +161,14 @@ class Size:
     def limits(self) -> Real:
         """In kelvin, the larger of both chips, `(B,)`."""
         return np.max([o.limit for o in self.prediction.outputs.values()], axis=0)
+
+    @property
+    def hotter(self) -> tuple[Real, Real]:
+        """Temperature and limit of each design's hotter chip."""
+        values = np.stack([o.values for o in self.prediction.outputs.values()])
+        limits = np.stack([o.limit for o in self.prediction.outputs.values()])
+        which = values.argmax(axis=0)[None]
+        return np.take_along_axis(values, which, 0)[0], np.take_along_axis(limits, which, 0)[0]
 
     @property
     def undecided(self) -> int:
@@ -221,13 +221,13 @@ def ways(problem: PowerModule) -> list[Way]:
     direct = Prepared(Direct(), problem)
     found = [Way(f"{BACKENDS[direct.state.backend]} factorisation", direct)]
     for rtol in LADDER:
-        name, stop = f"conjugate gradients to {rtol:.0e}", Tolerance("energy", rtol)
+        name, stop = f"conjugate gradients to {words.percent(rtol, 1)}", Tolerance("energy", rtol)
         found.append(Way(name, Prepared(RieszCG(), problem, stop), guaranteed=True))
         solve = Prepared(RieszCG(together=TOGETHER), problem, stop)
         found.append(Way(f"{name}, {TOGETHER} together", solve, TOGETHER, guaranteed=True))
     if problem.resolution > 32:
         coarse = problem.at(problem.resolution // 2)
-        found.append(Way("the same on half the mesh", Prepared(Direct(), coarse)))
+        found.append(Way(f"{BACKENDS[direct.state.backend]} on half the mesh", Prepared(Direct(), coarse)))
     return found
 
 

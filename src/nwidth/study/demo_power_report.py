@@ -8,6 +8,7 @@ from nwidth.core.arrays import Real
 from nwidth.problems.power_module import LAYERS
 from nwidth.reports import words
 from nwidth.reports.model import (
+    Closeup,
     CostChart,
     Designs,
     FieldPlot,
@@ -19,7 +20,7 @@ from nwidth.reports.model import (
     Ranges,
     Table,
 )
-from nwidth.study.demo_power import LIMIT, PowerResult
+from nwidth.study.demo_power import LIMIT, Decided, PowerResult, Size
 from nwidth.study.demo_reduced import Part, appendix
 
 _LABELS = {
@@ -46,17 +47,17 @@ def _report(result: PowerResult) -> ProblemReport:
         title="Power module",
         question=f"Which of {len(decided.verdict):,} designs keep both chips below {LIMIT:g} °C?",
         answer=(
-            f"{decided.count('below'):,} below, {decided.count('above'):,} above, {decided.count('undecided'):,} too "
-            f"close to call: left to the solver. At most {limit} from your finite-element result, guaranteed."
+            f"{decided.count('below'):,} below, {decided.count('above'):,} above, {_left(decided)}. At most {limit} "
+            "from your finite-element result, guaranteed."
         ),
         summary=(
-            f"{decided.count('below'):,} below, {decided.count('above'):,} above, {decided.count('undecided'):,} left "
-            f"to the solver; at most {limit} off, guaranteed."
+            f"{decided.count('below'):,} below, {decided.count('above'):,} above, {_left(decided)}; at most {limit} "
+            "off, guaranteed."
         ),
         verdict=result.verdict,
         promise=_promise(result, limit),
         outputs=tuple(_output_rows(result)),
-        output_charts=(designs(result), *_checks(result)),
+        output_charts=(designs(result), *_checks(result), _fewer(result)),
         tables=(_decision_table(result), _size_table(result)),
         cost_charts=_cost_charts(result),
         cost_note=_cost_note(result),
@@ -65,6 +66,12 @@ def _report(result: PowerResult) -> ProblemReport:
         fields_note="The plane below the chips' solder, for the unseen design with the largest limit.",
         appendix=appendix(result.reduced, result.config.greedy, checked, result.seed),
     )
+
+
+def _left(decided: Decided) -> str:
+    """What the surrogate did not decide."""
+    count = decided.count("undecided")
+    return f"{count:,} too close to call and solved" if count else "none too close to call"
 
 
 def _promise(result: PowerResult, limit: str) -> Promise:
@@ -105,22 +112,29 @@ def _output_rows(result: PowerResult) -> list[OutputRow]:
     ]
 
 
-def designs(result: PowerResult) -> Designs:
-    """All designs against the threshold: the picture of the README."""
-    decided = result.decided
-    values, limits = decided.hotter
-    power = np.asarray(decided.mu["P1"] + decided.mu["P2"])
+def designs(result: PowerResult, size: Size | None = None) -> Designs:
+    """All designs against the threshold, as the whole basis decides them, or a smaller one."""
+    size = size or result.sizes[-1]
+    values, limits = size.hotter
     return Designs(
-        title=f"Temperature of the hotter chip with its limit, {len(values):,} designs",
-        across=power,
+        title=f"{len(values):,} designs after {size.solves} solves: the hotter chip with its limit",
+        across=np.asarray(result.decided.mu["P1"] + result.decided.mu["P2"]),
         across_label="power of both chips [W]",
         values=values,
         limit=limits,
-        verdict=decided.verdict,
+        verdict=size.verdict,
         threshold=LIMIT,
         value_label="hotter chip, mean temperature",
         unit="°C",
     )
+
+
+def _fewer(result: PowerResult) -> Closeup:
+    """What undecided looks like: the same designs after half the solves."""
+    size = result.sizes[1]
+    values, limits = size.hotter
+    title = f"After {size.solves} solves only: {size.undecided:,} undecided"
+    return Closeup(title, values, limits, size.verdict, LIMIT, "°C")
 
 
 def _checks(result: PowerResult) -> list[LimitCheck]:
@@ -172,7 +186,7 @@ def _cost_charts(result: PowerResult) -> tuple[CostChart, ...]:
 
 def _cost_note(result: PowerResult) -> str:
     return (
-        f"Times are medians of {result.config.repeats} alternating rounds in one process, limits included; the slowest "
+        f"Times are medians of {result.config.repeats} alternating rounds on one thread, limits included; the slowest "
         f"round took up to {words.significant(result.costs.spread)} times the fastest. Errors: largest of the unseen "
         "designs, against conjugate gradients from zero to a guaranteed 1e-7. Coarser meshes end at half: the chips' "
         "edges must be mesh lines, so there is no second one to extrapolate from."

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from nwidth._version import __version__
 
@@ -48,6 +49,12 @@ def alternate(contestants: Mapping[str, Callable[[], Any]], repeats: int = 5, wa
             call()
             seconds[name].append(perf_counter() - begin)
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
+
+
+def one_thread() -> threadpool_limits:
+    """A context in which linear algebra uses one thread: contestants are compared on equal terms, and small products
+    do not wait for a second thread on a busy machine."""
+    return threadpool_limits(limits=1)
 
 
 def machine() -> dict[str, str]:
