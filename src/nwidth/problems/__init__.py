@@ -5,6 +5,38 @@ from typing import Any
 
 from nwidth.core.errors import InputError
 from nwidth.core.kinds import resolve
+from nwidth.problems.base import (
+    Affine,
+    AffineTerms,
+    BlackBox,
+    Coercive,
+    Diffusive,
+    Linear,
+    Outputs,
+    Problem,
+    Quantity,
+    Resizable,
+    Stability,
+    Stable,
+    System,
+)
+
+__all__ = [
+    "Affine",
+    "AffineTerms",
+    "BlackBox",
+    "Coercive",
+    "Diffusive",
+    "Linear",
+    "Outputs",
+    "Problem",
+    "Quantity",
+    "Resizable",
+    "Stability",
+    "Stable",
+    "System",
+    "get",
+]
 
 #: Names that `get` knows; each is loaded when it is asked for.
 ZOO = ("darcy", "poisson", "power_module", "thermal_block")

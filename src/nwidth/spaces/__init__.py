@@ -1,1 +1,5 @@
-"""Parameter spaces (what varies) and function spaces (what is answered)."""
+"""Parameter spaces (what varies) and function spaces (what is answered). Each name is loaded when it is first used."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

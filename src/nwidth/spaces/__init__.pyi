@@ -1,0 +1,9 @@
+from .base import FunctionSpace as FunctionSpace
+from .base import InnerProduct as InnerProduct
+from .base import ParameterSpace as ParameterSpace
+from .box import Box as Box
+from .grid import Grid as Grid
+from .mesh import MeshSpace as MeshSpace
+from .points import Points as Points
+from .random_field import LogNormalField as LogNormalField
+from .random_field import TwoValuedField as TwoValuedField
