@@ -102,7 +102,7 @@ def test_coverage_over_repeats_is_beta_binomial():
 @pytest.mark.parametrize("level", [0.8, 0.9, 0.95])
 @pytest.mark.parametrize("holdout", [30, 60])
 def test_coverage_over_many_repeats_is_beta_binomial(level, holdout):
-    numbers, calibrated_on = repeat(200, holdout, level)
+    numbers, calibrated_on = repeat(120, holdout, level)
     for name in ("field", "peak", "mean"):
         check_coverage(numbers[name], calibrated_on, level, 50)
 

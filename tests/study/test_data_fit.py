@@ -97,7 +97,7 @@ def test_many_runs_are_split_five_ways_and_the_numbers_are_those_of_the_test_par
     assert report.method == "split"
     assert report.parts["train"] == 95 and report.parts["test"] == 24 and sum(report.parts.values()) == 159
     by_name = {m.name: m for m in report.measured}
-    assert set(by_name) == {"field", "T_max"} and by_name["T_max"].unit == "°C"
+    assert set(by_name) == {"field", "T_max"} and by_name["T_max"].unit == "K", "a difference of °C is in K"
     assert all(m.coverage.total == 24 and m.coverage.held >= 18 for m in report.measured)
     assert by_name["field"].typical_error < by_name["field"].typical_limit < 50 * by_name["field"].typical_error
     assert by_name["T_max"].typical_error < 0.02 * by_name["T_max"].spread

@@ -26,6 +26,7 @@ from nwidth.reports.words import at_most, percent, plural, quantity
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.box import Box
 from nwidth.spaces.points import Points
+from nwidth.study.answers import difference_unit
 from nwidth.surrogates.base import Fitter, Surrogate
 
 #: Below this many runs none can be spared: each trains, and each is left out once.
@@ -40,7 +41,7 @@ _HAIR = 1e-9
 
 @dataclass(frozen=True)
 class Measured:
-    """One quantity on runs that nothing was fitted to: true errors, limits, and how often the limit held."""
+    """One quantity on runs that nothing was fitted to: true errors, limits (in `unit`), how often the limit held."""
 
     name: str
     unit: str
@@ -277,7 +278,7 @@ def _measure(
 
 def _summary(name: str, errors: Real, limits: Real, tested: int, prediction: Prediction, data: Snapshots) -> Measured:
     finite = limits[np.isfinite(limits)]
-    unit = prediction.outputs[name].unit if name in prediction.outputs else ""
+    unit = difference_unit(prediction.outputs[name].unit) if name in prediction.outputs else ""
     return Measured(
         name=name,
         unit=unit,
