@@ -10,6 +10,7 @@ from nwidth.problems.base import Affine
 from nwidth.problems.thermal_block import ThermalBlock
 from nwidth.rb.greedy import Greedy
 from nwidth.snapshots.base import Snapshots
+from nwidth.surrogates.base import Run
 from nwidth.testing.dense import DenseProblem
 
 
@@ -119,6 +120,13 @@ def test_a_tolerance_below_rounding_is_an_error(block):
 def test_a_training_set_of_one_ends_when_it_is_represented(block):
     one = block.parameters.sample(range(1), 0)
     assert Greedy(tol=None, max_size=10, training=one).fit(problem=block).modes == 1
+
+
+def test_progress_shows_the_bound_and_changes_nothing(block, capsys):
+    fitter = Greedy(tol=None, max_size=4, training=20)
+    quiet, loud = fitter.fit(problem=block), fitter.fit(problem=block, run=Run(progress=True, threads=1))
+    np.testing.assert_array_equal(quiet.history["chosen"], loud.history["chosen"])
+    assert "greedy search" in capsys.readouterr().err
 
 
 def test_a_problem_that_is_not_affine_is_refused():

@@ -54,7 +54,7 @@ def positive(mu: Mu | Array, names: Sequence[str], all_names: Sequence[str]) -> 
     table = np.stack([np.asarray(checked[name], dtype=np.float64) for name in names], axis=1)
     if table.ndim != 2:
         raise InputError(f"parameters {tuple(names)} are scalars: give one number per query, shape (B,)")
-    good = np.isfinite(table) & (table > 0)
+    good = (table > 0) & (table < np.inf)  # a NaN is neither
     if not good.all():
         row, column = np.argwhere(~good)[0]
         raise InputError(f"{names[column]} is {table[row, column]} in row {row}; it must be a number above zero")

@@ -14,6 +14,7 @@ from nwidth.rb.batched import primal, solve
 from nwidth.rb.galerkin import ReducedBasis, quantities_of
 from nwidth.rb.model import ReducedModel, stacked
 from nwidth.rb.orthonormal import extension
+from nwidth.rb.progress import greedy_bar
 from nwidth.rb.residual import ResidualBuilder
 from nwidth.rb.threads import threads
 from nwidth.snapshots.base import Snapshots
@@ -76,10 +77,10 @@ class Greedy(Fitter):
                 "coefficients) and pass it, Greedy(...).fit(problem=problem)"
             )
         mu = self._training_set(snapshots, problem, seed)
-        with threads(run.threads):
+        with threads(run.threads), greedy_bar(run.progress, self.max_size) as show:
             search = _Search(problem, mu, self)
             while search.step():
-                pass
+                show(len(search.basis), search.bounds[-1])
             return search.result()
 
     def _training_set(self, snapshots: Snapshots | None, problem: Affine, seed: int) -> dict[str, Array]:

@@ -38,6 +38,9 @@ from nwidth.rb.rounding import (
 from nwidth.spaces.base import InnerProduct
 from nwidth.spaces.mesh import MatrixProduct
 
+#: Vectors that are held in extended precision at a time.
+_PIECE = 16
+
 
 @dataclass(frozen=True, eq=False)
 class ResidualModel:
@@ -145,7 +148,9 @@ class ResidualBuilder:
     def _gain(self) -> float:
         """A bound of ‖W‖_X = √‖W X Wᵀ‖₂."""
         w = self._w[: self._used]
-        deviation = np.abs(products(w, self._inner.apply(w)) - np.eye(len(w)))
+        pieces = [w[first : first + _PIECE] for first in range(0, len(w), _PIECE)]
+        gram = np.concatenate([products(self._inner.apply(piece), w) for piece in pieces])
+        deviation = np.abs(gram - np.eye(len(w)))
         lengths = np.linalg.norm(w, axis=1)
         operations = product_operations(w.shape[1]) + self._form.width
         noise = gamma(operations) * self._form.norm * np.outer(lengths, lengths)
@@ -156,11 +161,14 @@ class ResidualBuilder:
         fixed, count = len(self._fixed), len(self._terms.matrices)
         defects = np.empty(len(rows))
         defects[:fixed] = self._defect(self._fixed, rows[:fixed], 0.0)
-        lengths = np.linalg.norm(self._modes, axis=1)
-        for q, matrix in enumerate(self._terms.matrices):
-            functional = long_product(sp.csr_array(matrix), self._modes) * self._terms.free
-            noise = gamma(longest_row(matrix) + 2, EPS_LONG) * row_sum(matrix) * lengths
-            defects[fixed + q :: count] = self._defect(functional, rows[fixed + q :: count], noise)
+        for q, matrix in enumerate(map(sp.csr_array, self._terms.matrices)):
+            scale = gamma(longest_row(matrix) + 2, EPS_LONG) * row_sum(matrix)
+            for first in range(0, len(self._modes), _PIECE):
+                modes = self._modes[first : first + _PIECE]
+                functional = long_product(matrix, modes) * self._terms.free
+                places = fixed + q + count * np.arange(first, first + len(modes))
+                noise = scale * np.linalg.norm(modes, axis=1)
+                defects[places] = self._defect(functional, rows[places], noise)
         return defects
 
     def _defect(self, functional: Array, rows: Real, noise: Real | float) -> Real:

@@ -1,0 +1,229 @@
+"""The thermal block side by side with pyMOR: same matrices, same training parameters, same size of basis, one process.
+
+Both build a certified reduced basis by a weak greedy search with the stable residual estimator, on P1 elements with
+20,201 nodes and conductivities in [0.1, 1], one thread each, and choose by the same bound (that of the space's norm).
+pyMOR as its demo `thermalblock` does it: CoerciveRBReductor with the H1 product and alpha = min(diffusion). Errors are
+measured in the energy norm against full-order solutions (pyMOR's and ours are the same to round-off, which is checked).
+"""
+
+from dataclasses import dataclass
+from time import perf_counter, process_time
+from typing import Any
+
+import _harness
+import numpy as np
+from _harness import Row, absent
+
+import nwidth as nw
+from nwidth.core.arrays import Array, Mu, Real
+from nwidth.core.kinds import available
+from nwidth.core.validation import select
+from nwidth.problems.thermal_block import ThermalBlock
+from nwidth.rb.greedy import Greedy
+from nwidth.solvers.direct import Direct
+from nwidth.study.measure import alternate
+
+if available("pymor"):
+    from pymor.algorithms.greedy import rb_greedy
+    from pymor.analyticalproblems.thermalblock import thermal_block_problem
+    from pymor.core.logger import set_log_levels
+    from pymor.discretizers.builtin import discretize_stationary_cg
+    from pymor.parameters.functionals import ExpressionParameterFunctional
+    from pymor.reductors.coercive import CoerciveRBReductor
+
+    set_log_levels({"pymor": "ERROR"})
+
+RTOL = 1e-5
+#: Blocks per side.
+CASES = (2,)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is computed."""
+
+    resolution: int
+    training: int
+    test: int
+    checked: int
+    repeats: int
+
+    @classmethod
+    def of(cls, quick: bool) -> "Size":
+        return cls(30, 60, 10, 50, 3) if quick else cls(100, 300, 50, 1000, 7)
+
+
+class Ours:
+    """nwidth on one thermal block, with its certificate."""
+
+    def __init__(self, problem: ThermalBlock, training: Mu, modes: int):
+        begin = process_time()
+        fitter = Greedy(tol=None, max_size=modes, training=training, error="space")
+        self.problem = problem
+        self.surrogate = fitter.fit(problem=problem)
+        self.certified = nw.certify(self.surrogate, problem)
+        self.offline = process_time() - begin
+
+    def solve(self, mu: Mu) -> Real:
+        solver = Direct()
+        return solver.solve(solver.prepare(self.problem), mu).field
+
+
+class Theirs:
+    """pyMOR on the same block."""
+
+    def __init__(self, problem: ThermalBlock, training: Mu, modes: int | None = None):
+        grid = thermal_block_problem((problem.blocks, problem.blocks), (0.1, 1.0))
+        self.problem = problem
+        self.fom, self.data = discretize_stationary_cg(grid, diameter=1 / problem.resolution)
+        self.fom.disable_caching()
+        begin = process_time()
+        alpha = ExpressionParameterFunctional("min(diffusion)", self.fom.parameters)
+        self.reductor = CoerciveRBReductor(
+            self.fom, product=self.fom.h1_0_semi_product, coercivity_estimator=alpha, check_orthonormality=False
+        )
+        stop = {"rtol": RTOL} if modes is None else {"max_extensions": modes}
+        self.log = rb_greedy(self.fom, self.reductor, self.parse(training), **stop)
+        self.rom = self.log["rom"]
+        self.offline = process_time() - begin
+        nodes, other = problem.space.points(), self.data["grid"].centers(2)
+        self.order = np.empty(len(nodes), dtype=int)
+        self.order[np.lexsort(np.round(nodes, 9).T)] = np.lexsort(np.round(other, 9).T)
+
+    @property
+    def modes(self) -> int:
+        return self.rom.order
+
+    def parse(self, mu: Mu) -> list[Any]:
+        table = self.problem.coefficients(mu)[0]
+        return [self.fom.parameters.parse({"diffusion": row}) for row in table]
+
+    def query(self, mu: Any) -> tuple[Any, Any]:
+        """A reduced solution with its bound: the solution is handed on, not solved for twice."""
+        u = self.rom.solve(mu)
+        return u, self.rom.error_estimator.estimate_error(u, mu, self.rom)
+
+    def field(self, mu: Any) -> Array:
+        """The reconstructed solution in our order of nodes."""
+        return self.reductor.reconstruct(self.rom.solve(mu)).to_numpy().ravel()[self.order]
+
+
+def case(blocks: int, size: Size, seed: int) -> list[Row]:
+    """All rows of one block; the basis is as large as pyMOR's at RTOL."""
+    problem = ThermalBlock(blocks, size.resolution)
+    problem.space.inner("energy")
+    training = problem.parameters.sample(range(size.training), seed)
+    warm_up(problem)
+    theirs = Theirs(problem, training)
+    ours = Ours(problem, training, theirs.modes)
+    return [
+        *offline(blocks, ours, theirs),
+        *errors(blocks, ours, theirs, problem.parameters.sample(range(size.test), seed + 1)),
+        *violations(blocks, ours, problem.parameters.sample(range(size.checked), seed + 2)),
+        *online(blocks, ours, theirs, problem.parameters.sample(range(1000), seed + 3), size.repeats),
+    ]
+
+
+def warm_up(problem: ThermalBlock) -> None:
+    """Compile the kernels and load the libraries outside all timings, for both."""
+    small = ThermalBlock(problem.blocks, max(8, 2 * problem.blocks))
+    training = small.parameters.sample(range(20), 0)
+    Ours(small, training, 4).certified.predict(training)
+    theirs = Theirs(small, training, 4)
+    theirs.query(theirs.parse(training)[0])
+
+
+def offline(blocks: int, ours: Ours, theirs: Theirs) -> list[Row]:
+    name = f"{blocks}x{blocks}"
+    detail = {"nwidth_cpu_seconds": ours.offline, "pymor_cpu_seconds": theirs.offline, "modes": theirs.modes}
+    return [
+        Row(f"{name}: modes of both bases", theirs.modes, "", None, "==", {"nwidth": ours.surrogate.modes}),
+        Row(f"{name}: offline CPU time, pyMOR / nwidth", theirs.offline / ours.offline, "x", None, ">=", detail),
+    ]
+
+
+def energy(problem: ThermalBlock, mu: Mu, e: Array) -> Real:
+    """`‖e‖_A` of dofs `(B, N)`."""
+    terms = np.stack([np.einsum("bn,nb->b", e, a @ e.T) for a in problem.terms().matrices], axis=1)
+    return np.sqrt(np.maximum(np.einsum("bq,bq->b", problem.coefficients(mu)[0], terms), 0.0))
+
+
+def errors(blocks: int, ours: Ours, theirs: Theirs, mu: Mu) -> list[Row]:
+    """Largest true error of both on unseen parameters."""
+    problem, u = ours.problem, ours.solve(mu)
+    parsed = theirs.parse(mu)
+    reference = np.stack([theirs.fom.solve(m).to_numpy().ravel()[theirs.order] for m in parsed[:3]])
+    agreement = float(np.abs(reference - u[:3]).max() / np.abs(u).max())
+    own = energy(problem, mu, u - ours.certified.predict(mu).field)
+    other = energy(problem, mu, u - np.stack([theirs.field(m) for m in parsed]))
+    detail = {"nwidth": float(own.max()), "pymor": float(other.max()), "queries": len(u)}
+    name = f"{blocks}x{blocks}: largest true error, nwidth / pyMOR"
+    return [
+        Row(name, float(own.max() / other.max()), "x", 1.02, "<=", detail),
+        Row(f"{blocks}x{blocks}: full-order solutions, largest relative difference", agreement, "", 1e-10, "<="),
+    ]
+
+
+def violations(blocks: int, ours: Ours, mu: Mu) -> list[Row]:
+    """Bounds against true errors at several sizes of basis, and the effectivity against its theoretical limit."""
+    problem, name = ours.problem, f"{blocks}x{blocks}"
+    sizes = sorted({1, ours.surrogate.modes // 4, ours.surrogate.modes // 2, ours.surrogate.modes} - {0})
+    outside, outputs, beyond, ratios = 0, 0, 0, []
+    for first in range(0, len(mu["mu_1"]), 50):
+        part = select(mu, slice(first, first + 50))
+        u, stability = ours.solve(part), problem.constant(part)
+        for modes in sizes:
+            answer = nw.certify(ours.surrogate.truncate(modes), problem).predict(part)
+            error = energy(problem, part, u - answer.field)
+            outside += int((~(error <= answer.bound) | (answer.bound <= 0)).sum())
+            mean = answer.outputs["mean"]
+            missed = np.abs(u @ problem.quantities()["mean"].functional - mean.values)
+            outputs += int((~(missed <= mean.limit)).sum())
+            beyond += int((answer.bound > 1.01 * np.sqrt(stability.upper / stability.lower) * error).sum())
+            if modes == ours.surrogate.modes:
+                ratios.append(answer.bound / error)
+    ratio = np.concatenate(ratios)
+    detail = {"checked": len(ratio), "sizes": sizes}
+    spread = {"minimum": float(ratio.min()), "maximum": float(ratio.max())}
+    return [
+        Row(f"{name}: bounds of the field violated", outside, "", 0, "==", detail),
+        Row(f"{name}: limits of the output violated", outputs, "", 0, "==", detail),
+        Row(f"{name}: effectivities beyond sqrt(max/min)", beyond, "", 0, "==", detail),
+        Row(f"{name}: effectivity, median", float(np.median(ratio)), "", None, "<=", spread),
+    ]
+
+
+def online(blocks: int, ours: Ours, theirs: Theirs, mu: Mu, repeats: int) -> list[Row]:
+    """One certified query after the other, and a thousand at once."""
+    name, batch = f"{blocks}x{blocks}", len(mu["mu_1"])
+    singles = [select(mu, slice(i, i + 1)) for i in range(100)]
+    parsed = theirs.parse(select(mu, slice(0, 100)))
+    times = alternate(
+        {
+            "nwidth": lambda: [ours.certified.predict(m) for m in singles],
+            "pymor": lambda: [theirs.query(m) for m in parsed],
+            "batch": lambda: ours.certified.predict(mu),
+        },
+        repeats,
+    )
+    single, other = times["nwidth"].median / 100, times["pymor"].median / 100
+    each = times["batch"].median / batch
+    detail = {"nwidth_us": single * 1e6, "pymor_us": other * 1e6, "spread": times["nwidth"].spread}
+    many = {"nwidth_us": each * 1e6, "pymor_us": other * 1e6, "spread": times["batch"].spread}
+    return [
+        Row(f"{name}: one certified query, pyMOR / nwidth", other / single, "x", None, ">=", detail),
+        Row(f"{name}: certified query in a batch of 1,000, pyMOR / nwidth", other / each, "x", None, ">=", many),
+    ]
+
+
+def work(quick: bool, seed: int) -> list[Row]:
+    if not available("pymor"):
+        return [absent("thermal block against pyMOR", "pymor (pip install 'nwidth[bench]')")]
+    begin, rows = perf_counter(), []
+    for blocks in CASES:
+        rows += case(blocks, Size.of(quick), seed)
+    return [*rows, Row("seconds in all", perf_counter() - begin, "s")]
+
+
+if __name__ == "__main__":
+    raise SystemExit(_harness.main("thermal_block", work))
