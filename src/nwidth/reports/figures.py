@@ -136,6 +136,7 @@ def _field(chart: FieldPlot, palette: Palette) -> Figure:
     }
     image = _paint(ax, chart, options)
     ax.set_aspect("equal")
+    ax.margins(0)
     ax.grid(visible=False)
     suffix = f" [{chart.axis_unit}]" if chart.axis_unit else ""
     ax.set(xlabel=f"x{suffix}", ylabel=f"y{suffix}")
@@ -192,7 +193,7 @@ def _cloud(ax: Axes, chart: Designs, palette: Palette) -> None:
         transform=ax.get_yaxis_transform(), va="bottom", color=palette.ink, size=10, weight="bold",
     )  # fmt: skip
     ax.set(xlabel=chart.across_label, ylabel=f"{chart.value_label} [{chart.unit}]")
-    ax.set_title(f"{len(chart.values):,} designs", loc="left", size=11)
+    ax.set_title(chart.heading or f"{len(chart.values):,} designs", loc="left", size=11)
     _verdict_legend(ax, chart, palette)
 
 
@@ -229,14 +230,14 @@ def _closeup(ax: Axes, chart: Closeup, palette: Palette) -> None:
     threshold = f"{exact(chart.threshold)} {chart.unit}"
     ax.set(xticks=[], xlabel=f"the {len(rows)} designs closest to {threshold}")
     ax.set_ylabel(f"distance from {threshold} [{unit}]")
-    ax.set_title(f"bars: the limit, {_bars(chart, distance, chart.limit[rows])}", loc="left", size=11)
+    ax.set_title(_bars(chart, distance, chart.limit[rows]), loc="left", size=11)
 
 
 def _bars(chart: Closeup, distance: Real, limit: Real) -> str:
     """How large the bars are; said in words where they cannot be seen."""
     largest = at_most(float(limit.max()), chart.unit.replace("°C", "K"))
     hidden = limit.max() < 0.02 * np.ptp(distance)
-    return f"{largest}: smaller than the marks" if hidden else f"up to {largest}"
+    return f"limit up to {largest}, within the marks" if hidden else f"bars: the limit, up to {largest}"
 
 
 def _small_unit(unit: str, largest: float) -> tuple[float, str]:

@@ -43,7 +43,10 @@ class LimitCheck:
 
 @dataclass(frozen=True)
 class Designs:
-    """Many designs against a threshold: what varies `(B,)`, value and limit `(B,)`, verdict words `(B,)`."""
+    """Many designs against a threshold: what varies `(B,)`, value and limit `(B,)`, verdict words `(B,)`.
+
+    `heading` stands inside the picture, `title` above it in a page.
+    """
 
     title: str
     across: Real
@@ -54,6 +57,7 @@ class Designs:
     threshold: float
     value_label: str
     unit: str
+    heading: str = ""
 
 
 @dataclass(frozen=True)

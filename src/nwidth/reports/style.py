@@ -15,6 +15,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from nwidth.reports.palette import PAGE, Palette
 
@@ -74,6 +75,8 @@ def to_svg(figure: Figure, prefix: str) -> str:
     return text.replace("url(#", f"url(#{prefix}-").replace('href="#', f'href="#{prefix}-')
 
 
-def to_png(figure: Figure, path: Path, background: str, dpi: int = 144) -> None:
-    """The figure as a PNG file."""
-    figure.savefig(path, format="png", dpi=dpi, facecolor=background)
+def to_png(figure: Figure, path: Path, background: str, dpi: int = 144, colors: int = 128) -> None:
+    """The figure as a PNG file, in few colours so that it stays small."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor=background, pad_inches=0.1)
+    Image.open(buffer).convert("RGB").quantize(colors).save(path, optimize=True)

@@ -45,7 +45,7 @@ def _report(result: PowerResult) -> ProblemReport:
     return ProblemReport(
         name="power_module",
         title="Power module",
-        question=f"Which of {len(decided.verdict):,} designs keep both chips below {LIMIT:g} °C?",
+        question=f"Which of {len(decided.verdict):,} designs keep both chips below {words.with_unit('125', '°C')}?",
         answer=(
             f"{decided.count('below'):,} below, {decided.count('above'):,} above, {_left(decided)}. At most {limit} "
             "from your finite-element result, guaranteed."
@@ -57,7 +57,7 @@ def _report(result: PowerResult) -> ProblemReport:
         verdict=result.verdict,
         promise=_promise(result, limit),
         outputs=tuple(_output_rows(result)),
-        output_charts=(designs(result), *_checks(result), _fewer(result)),
+        output_charts=(designs(decided, result.sizes[-1]), *_checks(result), _fewer(result)),
         tables=(_decision_table(result), _size_table(result)),
         cost_charts=_cost_charts(result),
         cost_note=_cost_note(result),
@@ -112,13 +112,13 @@ def _output_rows(result: PowerResult) -> list[OutputRow]:
     ]
 
 
-def designs(result: PowerResult, size: Size | None = None) -> Designs:
-    """All designs against the threshold, as the whole basis decides them, or a smaller one."""
-    size = size or result.sizes[-1]
+def designs(decided: Decided, size: Size) -> Designs:
+    """All designs against the threshold, as a basis of this size decides them."""
     values, limits = size.hotter
     return Designs(
-        title=f"{len(values):,} designs after {size.solves} solves: the hotter chip with its limit",
-        across=np.asarray(result.decided.mu["P1"] + result.decided.mu["P2"]),
+        title="The hotter chip of each design with its limit",
+        heading=f"{len(values):,} designs, prepared with {size.solves} solves",
+        across=np.asarray(decided.mu["P1"] + decided.mu["P2"]),
         across_label="power of both chips [W]",
         values=values,
         limit=limits,
@@ -155,7 +155,7 @@ def _decision_table(result: PowerResult) -> Table:
     solved = decided.final[decided.verdict == "undecided"]
     below, above = int((solved == "below").sum()), int((solved == "above").sum())
     note = f"The solver's word on the undecided: {below} below, {above} above."
-    return Table(f"Both chips against {LIMIT:g} °C", ("Answer", "Designs", "Share"), rows, note)
+    return Table(f"Both chips against {LIMIT:g} °C", ("Answer", "Designs", "Share"), rows, note)
 
 
 def _size_table(result: PowerResult) -> Table:
@@ -231,7 +231,7 @@ def _fields(result: PowerResult) -> tuple[FieldPlot, ...]:
     span = float(full.min()), float(full.max())
     return (
         FieldPlot("Finite elements", points, full, "temperature [°C]", span, axis_unit="mm"),
-        FieldPlot("Fit basis", points, reduced, "temperature [°C]", span, axis_unit="mm"),
+        FieldPlot("Reduced basis", points, reduced, "temperature [°C]", span, axis_unit="mm"),
         difference("Difference", points, reduced - full, "K", axis_unit="mm"),
     )
 
