@@ -130,3 +130,11 @@ def test_unknown_backends_are_refused(monkeypatch):
     assert best_backend() == "superlu"
     with pytest.raises(InputError, match="pip install 'nwidth"):
         best_backend("pardiso")
+
+
+def test_pardiso_does_not_depend_on_where_arrays_start():
+    """Sums of the MKL differ in the last bit with the alignment of their operands; stores must not."""
+    pardiso = pytest.importorskip("nwidth.spaces.pardiso")
+    for offset in range(8):
+        copy = pardiso._aligned(np.zeros(100)[offset:])
+        assert copy.ctypes.data % 64 == 0 and copy.shape == (100 - offset,)
