@@ -26,11 +26,13 @@ SMALL = "A quick run with small problems: the numbers show that everything works
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo found: the report, its numbers by problem, and the page that was written (if any)."""
+    """What the demo found: the report, its numbers by problem, the page that was written (if any), and the seconds that
+    compilation took."""
 
     report: Report
     measured: Mapping[str, Any]
     page: Path | None
+    compiled: float
 
 
 def run_demo(
@@ -46,7 +48,8 @@ def run_demo(
     `quick`: a version of under a minute for smoke tests. `say` is called with a line of text at every step; `watched`
     shows progress bars. Raises WorkError where a part fails or the page cannot be written.
     """
-    say(f"Compiled in {words.duration(compile_kernels())} (once per installation)")
+    compiled = compile_kernels()
+    say(f"Compiled in {words.duration(compiled)} (once per installation)")
     parts, seconds = {}, {}
     for name, part in _parts(quick, watched).items():
         begin = perf_counter()
@@ -56,7 +59,7 @@ def run_demo(
     report = _report(parts, quick, seed)
     page = None if out is None else html.write(report, Path(out))
     measured = {name: {**part.measured, "seconds": seconds[name]} for name, part in parts.items()}
-    return Demo(report, measured, page)
+    return Demo(report, measured, page, compiled)
 
 
 def _parts(quick: bool, watched: bool) -> dict[str, Callable[[int, Say], Part]]:
