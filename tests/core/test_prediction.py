@@ -66,6 +66,10 @@ def test_the_first_row_that_is_not_finite_is_named():
         check_finite("temperature", np.array([[0.0], [1.0], [np.nan]]))
 
 
+def test_an_empty_batch_is_finite():
+    check_finite("temperature", np.zeros((0, 4)))
+
+
 def test_random_streams_depend_on_seed_and_index_alone():
     assert generator(3, 5).random() == generator(3, 5).random()
     draws = {generator(s, i).random() for s in range(10) for i in range(10)}

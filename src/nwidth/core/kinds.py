@@ -52,7 +52,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "xarray": "data",
         "meshio": "mesh",
         "matplotlib": "report",
-        "pypardiso": "bench",
+        "pypardiso": "fast",
     }
 )
 

@@ -46,7 +46,8 @@ def select(mu: Mu, rows: Array | slice) -> dict[str, Array]:
 
 def check_finite(name: str, values: Array) -> None:
     """InputError naming the first row with a NaN or an infinity."""
-    flat = np.isfinite(np.asarray(values)).reshape(len(values), -1).all(axis=1)
+    finite = np.isfinite(np.asarray(values))
+    flat = finite.all(axis=tuple(range(1, finite.ndim)))
     if not flat.all():
         raise InputError(
             f"{name}: row {int(np.argmin(flat))} holds a value that is not finite "
