@@ -432,3 +432,24 @@ def test_other_versions_are_mentioned(tmp_path, caplog, monkeypatch):
         assert "versions" not in caplog.text  # nothing is left to do
         generate(Waves(), 8, chunk=4, path=tmp_path / "a.zarr")
     assert "99.0" in caplog.text
+
+
+@pytest.mark.parametrize("first", ["torch", "scipy.linalg"])
+def test_what_else_the_process_has_loaded_does_not_matter(first):
+    """Torch brings a math library of its own, which once changed the last bits of another's factorisation."""
+    pytest.importorskip(first)
+    script = (
+        f"import {first}, hashlib, numpy as np\n"
+        "from nwidth.snapshots.generate import generate\n"
+        "from nwidth.testing.dense import DenseProblem\n"
+        "fields = np.asarray(generate(DenseProblem(size=20), 9, chunk=4).fields)\n"
+        "print(hashlib.sha256(fields.tobytes()).hexdigest())\n"
+    )
+    seen = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    plain = subprocess.run(
+        [sys.executable, "-c", script.replace(f"import {first}, ", "import ")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert seen == plain

@@ -20,6 +20,9 @@ from nwidth.spaces.factor import Factor, Pattern, SingularMatrixError
 _POSITIVE_DEFINITE = 2
 _ANALYSE, _FACTORISE, _SOLVE, _RELEASE = 11, 22, 33, -1
 _ZERO_PIVOT = -4
+#: MKL_CBWR_AUTO: the code path may not depend on what else is loaded (with torch there, the last bits differed).
+_REPEATABLE = 2
+_shared_solver.libmkl.MKL_CBWR_Set(_REPEATABLE)
 _REASONS = {-1: "inconsistent input", -2: "not enough memory", -3: "reordering failed", -8: "32-bit overflow"}
 
 
