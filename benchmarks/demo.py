@@ -90,6 +90,7 @@ def _block(m: Numbers, quick: bool) -> list[Row]:
         ),
         Row("thermal block: limit over error, median", m["effectivity_median"], "", None, "<="),
         Row("thermal block: faster than the fastest solver, in batches", m["speedup_batched"], "x", 100, ">=", _raw(m)),
+        Row("thermal block: pays after", m["pays_after"], "cases", None, "<="),
     ]
 
 
