@@ -28,6 +28,9 @@ class Mutant:
 RESIDUAL = ("tests/bounds/test_residual.py", "tests/certificates/test_residual_certificate.py")
 CG = ("tests/solvers/test_riesz_cg.py",)
 REDUCED = ("tests/certificates/test_reduced_certificate.py",)
+LINMAPS = ("tests/linmaps",)
+TRAINING = ("tests/surrogates/test_training.py",)
+OPERATORS = ("tests/operators/test_fno.py",)
 
 MUTANTS = [
     Mutant(
@@ -134,6 +137,41 @@ MUTANTS = [
         "model.functionals.T + correction",
         "model.functionals.T + 0.0 * correction",
         REDUCED,
+    ),
+    Mutant(
+        "a Fourier map with a wrong adjoint",
+        "linmaps/fourier.py",
+        "self.real.mT, -self.imag.mT",
+        "self.real.mT, self.imag.mT",
+        LINMAPS,
+    ),
+    Mutant(
+        "a Fourier map that drops the mirrored half",
+        "linmaps/transform.py",
+        "torch.cat([c[:1], 2 * c[1:]])",
+        "c",
+        LINMAPS,
+    ),
+    Mutant(
+        "training resumed without the optimiser's state",
+        "surrogates/training/loop.py",
+        "checkpoint.restore_moments(self.optimiser, self.module, found.moments)",
+        "pass",
+        TRAINING,
+    ),
+    Mutant(
+        "validation samples that are trained on",
+        "operators/fitting.py",
+        "return shuffled[watched:], shuffled[:watched]",
+        "return shuffled, shuffled[:watched]",
+        OPERATORS,
+    ),
+    Mutant(
+        "boundary values in single precision",
+        "operators/surrogate.py",
+        "self.module.finish(w.double(), given)",
+        "self.module.finish(w, given)",
+        OPERATORS,
     ),
 ]
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from tests.operators.conftest import averaged_runs, poisson_runs
 
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate
@@ -19,8 +20,6 @@ from nwidth.spaces.box import Box
 from nwidth.spaces.grid import Grid
 from nwidth.spaces.points import Points
 from nwidth.study.options import options_of
-
-from .conftest import averaged_runs, poisson_runs
 
 SMALL = FNO(modes=5, width=12, layers=2, training=Training(epochs=15, rate=2e-2))
 TINY = FNO(modes=3, width=6, layers=2, training=Training(epochs=2))

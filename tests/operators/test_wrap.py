@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.operators.conftest import averaged_runs, poisson_runs
 from torch import nn
 
 from nwidth.core.errors import InputError
@@ -14,8 +15,6 @@ from nwidth.problems.poisson import Poisson
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.box import Box
 from nwidth.spaces.points import Points
-
-from .conftest import averaged_runs, poisson_runs
 
 
 class ConvNet(StorableModule):
