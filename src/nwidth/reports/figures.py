@@ -66,6 +66,8 @@ def _curves(chart: Curves, palette: Palette) -> Figure:
     if chart.log:
         ax.set_yscale("log")
         _plain_log(ax.yaxis)
+    if all(np.issubdtype(np.asarray(x).dtype, np.integer) for x, _ in chart.lines.values()):
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     ax.set(xlabel=chart.x_label, ylabel=chart.y_label)
     if len(chart.lines) > 1:
         ax.legend()

@@ -179,8 +179,8 @@ def _output(problem: ProblemReport, pictures: _Pictures) -> str:
     header = ("Quantity", "Unseen cases", "Largest error", "Typical limit", "Largest limit", "Outside the limit")
     rows = "".join(_output_row(row) for row in problem.outputs)
     table = f"<div class='scroll'><table>{_head(header)}<tbody>{rows}</tbody></table></div>"
-    tables = "".join(_table(t) for t in problem.tables)
-    return table + pictures.grid(problem.output_charts) + tables
+    tables = "".join(f"<div>{_table(t)}</div>" for t in problem.tables)
+    return table + pictures.grid(problem.output_charts) + (f"<div class='tables'>{tables}</div>" if tables else "")
 
 
 def _output_row(row: OutputRow) -> str:

@@ -154,7 +154,7 @@ def _decision_table(result: PowerResult) -> Table:
     )
     solved = decided.final[decided.verdict == "undecided"]
     below, above = int((solved == "below").sum()), int((solved == "above").sum())
-    note = f"The solver's word on the undecided: {below} below, {above} above."
+    note = f"The solver's word on the undecided: {below} below, {above} above." if len(solved) else ""
     return Table(f"Both chips against {LIMIT:g} °C", ("Answer", "Designs", "Share"), rows, note)
 
 

@@ -181,7 +181,7 @@ def appendix(reduced: Fit, greedy: Greedy, checked: Check, seed: int) -> Appendi
     """The n-width picture, the greedy algorithm's bound, configuration and hashes."""
     sigma = singular_values(reduced, 1000, seed)
     bound = reduced.surrogate.history["bound"]
-    size = np.linspace(0, reduced.surrogate.modes, len(bound))
+    size = np.linspace(0, reduced.surrogate.modes, len(bound)).astype(int)
     charts = (
         Curves("Singular values of 1,000 answers (the n-width picture)", "index n", "relative to the first",
                {"singular values": (np.arange(1, len(sigma) + 1), sigma)}),
