@@ -172,7 +172,11 @@ def _items(sentences: Iterable[str], css: str) -> str:
 
 
 def _outputs(report: Report, pictures: _Pictures) -> str:
-    return "".join(_card(p, _output(p, pictures)) for p in report.problems)
+    intro = (
+        "Unseen cases were solved in full and compared. Energy norm: the error of the gradient in the mean square, "
+        "weighted with the material; it sees local errors that a mean of values hides."
+    )
+    return _paragraph(intro, "intro") + "".join(_card(p, _output(p, pictures)) for p in report.problems)
 
 
 def _output(problem: ProblemReport, pictures: _Pictures) -> str:

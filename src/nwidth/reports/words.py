@@ -75,8 +75,9 @@ def duration(seconds: float, digits: int = 2) -> str:
     """A time in the unit that suits it: '9 µs', '190 ms', '2.3 min'."""
     if not math.isfinite(seconds) or seconds <= 0:
         return significant(seconds)
+    seconds = float(f"{seconds:.{digits - 1}e}")
     for scale, unit in _TIMES:
-        if seconds >= scale * 0.9995:
+        if seconds >= scale:
             return quantity(seconds / scale, unit, digits)
     return quantity(seconds / 1e-9, "ns", digits)
 
