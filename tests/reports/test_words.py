@@ -35,7 +35,16 @@ def test_two_significant_digits_without_exponents(value, text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(9e-6, "9.0 µs"), (0.19, "190 ms"), (1.0, "1.0 s"), (0.9999, "1.0 s"), (9.996e-4, "1.0 ms"), (9.94e-4, "990 µs"), (138.0, "2.3 min"), (4e-9, "4.0 ns")],
+    [
+        (9e-6, "9.0 µs"),
+        (0.19, "190 ms"),
+        (1.0, "1.0 s"),
+        (0.9999, "1.0 s"),
+        (9.996e-4, "1.0 ms"),
+        (9.94e-4, "990 µs"),
+        (138.0, "2.3 min"),
+        (4e-9, "4.0 ns"),
+    ],
 )
 def test_durations_in_the_unit_that_suits_them(seconds, text):
     assert plain(duration(seconds)) == text
