@@ -221,10 +221,10 @@ def ways(problem: PowerModule) -> list[Way]:
     direct = Prepared(Direct(), problem)
     found = [Way(f"{BACKENDS[direct.state.backend]} factorisation", direct)]
     for rtol in LADDER:
-        name, stop = f"conjugate gradients to {words.percent(rtol, 1)}", Tolerance("energy", rtol)
-        found.append(Way(name, Prepared(RieszCG(), problem, stop), guaranteed=True))
-        solve = Prepared(RieszCG(together=TOGETHER), problem, stop)
-        found.append(Way(f"{name}, {TOGETHER} together", solve, TOGETHER, guaranteed=True))
+        solve = Prepared(RieszCG(), problem, Tolerance("energy", rtol))
+        found.append(Way(f"conjugate gradients to {words.percent(rtol, 1)}", solve, guaranteed=True))
+    together = Prepared(RieszCG(together=TOGETHER), problem, Tolerance("energy", LADDER[-1]))
+    found.append(Way(f"{found[-1].name}, {TOGETHER} together", together, TOGETHER, guaranteed=True))
     if problem.resolution > 32:
         coarse = problem.at(problem.resolution // 2)
         found.append(Way(f"{BACKENDS[direct.state.backend]} on half the mesh", Prepared(Direct(), coarse)))
