@@ -141,7 +141,7 @@ def test_limits_hold_and_stay_within_the_root_of_the_contrast(darcy):
 
 @torch_only
 def test_every_start_reaches_the_guaranteed_tolerance(darcy):
-    from nwidth.study.demo_darcy import RTOL
+    from nwidth.study.demo_darcy_ways import RTOL
 
     zero, *warm = darcy.starts
     assert zero.name == "zero" and len(warm) == 3
@@ -152,7 +152,7 @@ def test_every_start_reaches_the_guaranteed_tolerance(darcy):
 @torch_only
 def test_the_coarse_solution_is_the_one_of_the_coarse_problem(darcy):
     from nwidth.solvers.choose import solve
-    from nwidth.study.demo_darcy import coarse_solution
+    from nwidth.study.demo_darcy_ways import coarse_solution
 
     problem, mu = darcy.data.yardstick.problem, darcy.data.yardstick.mu
     coarse = problem.at(8)
@@ -194,7 +194,7 @@ def test_without_torch_the_demo_does_the_rest_and_says_how_to_get_it(tmp_path, m
 
 @torch_only
 def test_extrapolation_is_exact_for_errors_that_fall_like_the_cell_squared():
-    from nwidth.study.demo_darcy import _richardson
+    from nwidth.study.demo_darcy_ways import _richardson
 
     rng = np.random.default_rng(0)
     exact, slope = rng.normal(size=(2, 3, 5, 5))

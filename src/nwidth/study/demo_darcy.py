@@ -1,11 +1,9 @@
 """Demo, part 3: Darcy flow with a neural operator, its guaranteed limit, and whether it is worth it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from time import perf_counter
-from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -14,8 +12,6 @@ from nwidth.bounds.two_grid import DiscretisationEstimate, discretisation_estima
 from nwidth.certificates.conformal import calibrate
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.prediction import Prediction
-from nwidth.core.solution import Tolerance
-from nwidth.core.validation import select
 from nwidth.online.certify import certify
 from nwidth.online.refine import refine
 from nwidth.online.wrappers import Certified
@@ -27,18 +23,12 @@ from nwidth.reports import words
 from nwidth.reports.worth import CostPoint, Verdict, judge
 from nwidth.snapshots.base import Snapshots
 from nwidth.snapshots.generate import generate
-from nwidth.solvers.direct import Direct
 from nwidth.solvers.riesz_cg import RieszCG
-from nwidth.spaces.grid import interpolate
+from nwidth.study.demo_darcy_ways import FOURIER, POD, RTOL, Errors, Learned, Yardstick, coarse_solution, costs
 from nwidth.study.demo_reduced import Prepared, Say
-from nwidth.study.measure import alternate, one_thread
+from nwidth.study.measure import one_thread
 from nwidth.surrogates.base import Run, Surrogate
 from nwidth.surrogates.training import Training
-
-RTOL = 1e-4
-#: Single queries are short: this many are timed together.
-SINGLE = 10
-POD, FOURIER = "POD + regression", "neural operator"
 
 
 @dataclass(frozen=True)
@@ -67,66 +57,6 @@ QUICK = DarcyDemo(
     repeats=2,
     fno=FNO(modes=8, width=16, training=Training(epochs=15, augment="square")),
 )
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Relative errors of fields against the grid solution, in the mean square and in the energy norm, `(B,)`."""
-
-    l2: Real
-    energy: Real
-
-
-@dataclass(frozen=True)
-class Yardstick:
-    """The test cases with their solutions: everything is measured against them."""
-
-    problem: Darcy
-    mu: Mu
-    solution: Array
-
-    def errors(self, fields: Array) -> Errors:
-        """Of fields `(B, *shape)` for the first B cases."""
-        count = len(fields)
-        space, exact = self.problem.space, self.solution[:count]
-        error = space.flatten(exact - fields)
-        mass = space.inner("mass")
-        energy = np.sqrt(self.problem.systems(select(self.mu, slice(0, count))).energy(error))
-        return Errors(mass.norm(error) / mass.norm(space.flatten(exact)), energy / self.energy[:count])
-
-    @cached_property
-    def energy(self) -> Real:
-        """Energy norms of the solutions."""
-        return np.sqrt(self.problem.systems(self.mu).energy(self.problem.space.flatten(self.solution)))
-
-    def __len__(self) -> int:
-        return len(self.solution)
-
-
-@dataclass(frozen=True)
-class Learned:
-    """A surrogate with its limit, what it cost, and how it did on the test cases."""
-
-    certified: Certified
-    seconds: float
-    prediction: Prediction
-    errors: Errors
-    yardstick: Yardstick
-
-    @property
-    def limits(self) -> Real:
-        """Relative guaranteed limits in the energy norm."""
-        return self.prediction.bound / self.yardstick.energy
-
-    @property
-    def effectivity(self) -> Real:
-        """Limit over true error."""
-        return self.limits / self.errors.energy
-
-    @property
-    def violations(self) -> int:
-        """Cases whose error exceeds its limit."""
-        return int((~(self.errors.energy <= self.limits)).sum())
 
 
 @dataclass(frozen=True)
@@ -299,87 +229,3 @@ def _refined(name: str, fields: Array, like: Prediction, yardstick: Yardstick) -
 
 def _with_fields(prediction: Prediction, fields: Array) -> Prediction:
     return Prediction(**{**vars(prediction), "values": fields})
-
-
-# Costs --------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way to answer: parameters to fields."""
-
-    name: str
-    solve: Callable[[Mu], Array]
-    family: Any = "solver"
-    guaranteed: bool = False
-    batched: bool = True
-
-
-def ways(fno: Learned, pod: Learned) -> list[Way]:
-    """Plain solvers at full and reduced resolution, the surrogates with their limit, and the operator refined."""
-    problem = fno.yardstick.problem
-    found = [Way("sparse factorisation", _fields(Prepared(Direct(), problem)), batched=False)]
-    for rtol in (0.2, 3e-2, RTOL):
-        solve = Prepared(RieszCG(), problem, Tolerance("energy", rtol))
-        found.append(Way(f"conjugate gradients to {words.percent(rtol, 1)}", _fields(solve), guaranteed=True))
-    half, quarter = coarse_solution(problem, 2), coarse_solution(problem, 4)
-    found += [
-        Way("half the grid", half),
-        Way("a quarter of the grid", quarter),
-        Way("half and quarter, extrapolated", lambda mu: _richardson(half(mu), quarter(mu))),
-        Way(POD, _answers(pod.certified), "surrogate", True),
-        Way(FOURIER, _answers(fno.certified), "surrogate", True),
-        Way(
-            f"neural operator, refined to {words.percent(RTOL, 1)}", _refining(fno.certified, problem), "refined", True
-        ),
-    ]
-    return found
-
-
-def _fields(solve: Prepared) -> Callable[[Mu], Array]:
-    return lambda mu: solve(mu).field
-
-
-def _answers(certified: Certified) -> Callable[[Mu], Array]:
-    return lambda mu: certified.predict(mu).field
-
-
-def _refining(certified: Certified, problem: Darcy) -> Callable[[Mu], Array]:
-    return lambda mu: refine(certified.predict(mu), problem, RTOL).field
-
-
-def coarse_solution(problem: Darcy, factor: int) -> Callable[[Mu], Array]:
-    """Solve on every `factor`-th node and interpolate: what a coarser grid gives, on the fine one."""
-    coarse = problem.at(problem.resolution // factor)
-    solve = Prepared(RieszCG(), coarse, Tolerance("energy", 1e-3))
-    return lambda mu: interpolate(solve({"a": mu["a"][:, ::factor, ::factor]}).field, coarse.space, problem.space)
-
-
-def _richardson(half: Array, quarter: Array) -> Array:
-    """The solution on the full grid from two coarser ones, for an error that falls like h²."""
-    return half + (half - quarter) / 4
-
-
-Points: TypeAlias = dict[str, tuple[CostPoint, ...]]
-
-
-def costs(fno: Learned, pod: Learned, yardstick: Yardstick, repeats: int) -> tuple[Points, float]:
-    """Norm -> ways with time and mean error, one case at a time and all test cases together."""
-    one, size = select(yardstick.mu, slice(0, 1)), len(yardstick)
-    found = ways(fno, pod)
-    calls = {(w.name, 1): _call(w, one, SINGLE) for w in found}
-    calls |= {(w.name, size): _call(w, yardstick.mu) for w in found if w.batched}
-    timing = alternate({f"{name}|{batch}": call for (name, batch), call in calls.items()}, repeats)
-    errors = {w.name: yardstick.errors(w.solve(yardstick.mu)) for w in found}
-    points: Points = {"energy": (), "l2": ()}
-    for norm in points:
-        for way in found:
-            error = float(np.mean(getattr(errors[way.name], norm)))
-            for batch in (1, size) if way.batched else (1,):
-                seconds = timing[f"{way.name}|{batch}"].median / (batch if batch > 1 else SINGLE)
-                points[norm] += (CostPoint(way.name, seconds, error, batch, way.family, way.guaranteed),)
-    return points, max(t.spread for t in timing.values())
-
-
-def _call(way: Way, mu: Mu, times: int = 1) -> Callable[[], Any]:
-    return lambda: [way.solve(mu) for _ in range(times)]

@@ -21,7 +21,8 @@ from nwidth.reports.model import (
     Ranges,
     Table,
 )
-from nwidth.study.demo_darcy import RTOL, DarcyResult, Learned
+from nwidth.study.demo_darcy import DarcyResult
+from nwidth.study.demo_darcy_ways import RTOL, Learned
 from nwidth.study.demo_power_report import difference
 from nwidth.study.demo_reduced import Part
 from nwidth.study.measure import digest
