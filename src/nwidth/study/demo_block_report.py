@@ -40,7 +40,7 @@ def _report(result: BlockResult) -> ProblemReport:
             "guaranteed."
         ),
         verdict=result.verdict,
-        promise=_promise(largest),
+        promise=_promise(largest, len(result.limits)),
         outputs=tuple(_output_rows(result)),
         output_charts=_checks(result),
         cost_charts=_cost_charts(result),
@@ -56,10 +56,11 @@ def _report(result: BlockResult) -> ProblemReport:
     )
 
 
-def _promise(largest: str) -> Promise:
+def _promise(largest: str, count: int) -> Promise:
     return Promise(
         promised=(
-            f"Each field is at most {largest} from your finite-element result, in the energy norm. Guaranteed.",
+            f"Each of these {count:,} fields is at most {largest} from your finite-element result, in the energy norm. "
+            "Guaranteed.",
             "Each mean value has a limit of its own; it shrinks with the square of the field's.",
             "Counted: reduction, rounding.",
         ),
