@@ -84,8 +84,8 @@ def _promise(result: PowerResult, limit: str) -> Promise:
         )
     return Promise(
         promised=(
-            f"The mean chip temperatures of these {len(result.decided.verdict):,} designs are at most {limit} from your "
-            "finite-element result. Guaranteed.",
+            f"The mean chip temperatures of these {len(result.decided.verdict):,} designs are at most {limit} from "
+            "your finite-element result. Guaranteed.",
             "Any other design gets a guaranteed limit of its own, outside the tested ranges too.",
             "Counted: reduction, rounding. 'Below' and 'above' are given only where the limit allows it.",
         ),
