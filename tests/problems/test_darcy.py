@@ -98,12 +98,33 @@ def test_a_bare_array_is_the_coefficient():
     np.testing.assert_array_equal(problem.coefficient(a), a)
 
 
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_every_dimension_has_its_stencils(dim):
+    problem = Darcy(8, dim=dim)
+    mu = problem.parameters.sample(range(2), 0)
+    assert mu["a"].shape == (2, *(9,) * dim)
+    systems, stencils = problem.systems(mu), problem.stencils(mu)
+    np.testing.assert_array_equal(stencils.load.reshape(2, -1), systems.load[:, systems.free])
+    assert stencils.load.min() == stencils.load.max() == pytest.approx(8.0**-dim)
+    assert problem.modes == {1: 128, 2: 128, 3: 32}[dim]
+
+
+def test_stretching_the_box_weakens_the_coupling_along_it():
+    """-∇·(diag(1, 1/1000) ∇u) on the unit square is -Δu on (0, 1) x (0, √1000), up to the volume of the box."""
+    problem = Darcy(8, lengths=(1.0, 1000**0.5))
+    stencils = problem.stencils(np.ones((1, 9, 9)))
+    ratio = stencils.plus[0][0, 3, 0, 3] / stencils.plus[2][0, 3, 0, 3]
+    assert ratio == pytest.approx(1000.0)
+    again = Darcy.from_parts(*(json.loads(json.dumps(problem.to_parts().config)), problem.to_parts().arrays, {}))
+    assert again == problem
+
+
 @pytest.mark.parametrize("value", [0.0, -1.3, np.nan, np.inf])
 def test_impossible_coefficients_are_refused_at_use(value):
     problem = Darcy(8)
     a = problem.parameters.sample(range(3), 0)["a"]
     a[2, 4, 6] = value
-    for use in (problem.systems, problem.constant, problem.coefficient):
+    for use in (problem.systems, problem.stencils, problem.constant, problem.coefficient):
         with pytest.raises(InputError, match=r"a: sample 2 is .* at node \(4, 6\), x = \(0.5, 0.75\)"):
             use({"a": a})
     assert problem.parameters.contains({"a": a}).tolist() == [True, True, False]
@@ -115,6 +136,9 @@ def test_bad_input_is_named():
         (lambda: Darcy(face="mean"), "choose one of arithmetic, harmonic"),
         (lambda: Darcy(low=-3.0), "0 < low <= high"),
         (lambda: Darcy(1), "at least 2"),
+        (lambda: Darcy(dim=4), "dim 1 to 3"),
+        (lambda: Darcy(lengths=(1.0, -2.0)), "positive length"),
+        (lambda: Darcy(lengths=(1.0, 2.0, 1.0)), "positive length"),
         (lambda: Darcy(8).systems(np.ones((9, 9))), r"no batch axis"),
         (lambda: Darcy(8).systems(np.ones((1, 8, 8))), r"expected \(B, 9, 9\)"),
     ]:

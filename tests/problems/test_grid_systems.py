@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nwidth.core.errors import InputError
-from nwidth.problems.grid_systems import GridSystems, assemble, check_coefficient, face_range
+from nwidth.problems.grid_systems import GridSystems, assemble, check_coefficient, dirichlet_stencils, face_range
 from nwidth.spaces.grid import Grid
-from nwidth.testing.dense_grid import dense_diffusion
+from nwidth.testing.dense_grid import dense_diffusion, dense_stencils
 
 GRIDS = [Grid((7,), 2.0), Grid((2,)), Grid((6, 5), (1.0, 3.0)), Grid((2, 7)), Grid((5, 4, 3), (1.0, 0.3, 2.0))]
 RULES = ["arithmetic", "harmonic"]
@@ -55,6 +55,21 @@ def test_the_sparse_matrix_against_the_dense_one(grid, rule):
         np.testing.assert_array_equal(built.indices, sparse[0].indices)
         np.testing.assert_array_equal(built.indptr, sparse[0].indptr)
         assert built.nnz == np.count_nonzero(matrix)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_stencils_are_the_inner_block_of_the_dense_matrices(grid, rule):
+    systems, matrices, a, f, g = example(grid, rule)
+    shared = np.broadcast_to(f[:1], f.shape), np.broadcast_to(g[:1], g.shape)
+    free = grid.free
+    for data in ((f, g), shared, (f, 0 * g)):
+        systems, stencils = GridSystems(grid, a, *data, rule), dirichlet_stencils(grid, a, *data, rule)
+        assert stencils.symmetric and not stencils.constants.any() and len(stencils) == 3
+        for i, built in enumerate(dense_stencils(stencils)):
+            atol = 1e-14 * abs(matrices[i]).max()
+            np.testing.assert_allclose(built, matrices[i][np.ix_(free, free)], rtol=0, atol=atol)
+            np.testing.assert_allclose(stencils.load[i].ravel(), systems.load[i][free], rtol=0, atol=atol)
 
 
 def test_a_constant_coefficient_gives_the_inner_product():

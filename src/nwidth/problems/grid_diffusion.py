@@ -8,13 +8,21 @@ from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.validation import as_mu, batch_size
 from nwidth.problems.base import Coercive, Diffusive, Stability, System, Systems
-from nwidth.problems.grid_systems import FaceRule, GridSystems, assemble, check_coefficient, face_range
+from nwidth.problems.grid_systems import (
+    FaceRule,
+    GridSystems,
+    assemble,
+    check_coefficient,
+    dirichlet_stencils,
+    face_range,
+)
+from nwidth.problems.stencils import Stencilled, Stencils
 from nwidth.spaces.grid import Grid
 
 _EPS = float(np.finfo(np.float64).eps)
 
 
-class GridDiffusion(Diffusive, Coercive):
+class GridDiffusion(Diffusive, Coercive, Stencilled):
     """`-∇·(a ∇u) = f` in a box, `u = g` on its boundary, by differences of second order on the nodes of a grid.
 
     A problem of this kind is `parameters`, `space` (a Grid) and the nodal fields `coefficient`, `source` and
@@ -35,8 +43,14 @@ class GridDiffusion(Diffusive, Coercive):
     def systems(self, mu: Mu | Array) -> Systems:
         """The systems of a batch, as products."""
         mu = as_mu(mu, self.parameters.names)
-        f, g = self.source(mu), self.boundary(mu)
-        return GridSystems(self.space, self._positive(mu), f, g, self.face)
+        a = self._positive(mu)
+        return GridSystems(self.space, a, *self._data(mu, len(a)), self.face)
+
+    def stencils(self, mu: Mu | Array) -> Stencils:
+        """The systems of a batch on the inner nodes, `load` with the boundary data."""
+        mu = as_mu(mu, self.parameters.names)
+        a = self._positive(mu)
+        return dirichlet_stencils(self.space, a, *self._data(mu, len(a)), self.face)
 
     def assemble(self, mu: Mu | Array) -> System:
         """The system of a single parameter."""
@@ -51,6 +65,14 @@ class GridDiffusion(Diffusive, Coercive):
         """Smallest and largest face coefficient of each sample, with room for their own rounding: proven."""
         low, high = face_range(self._positive(as_mu(mu, self.parameters.names)), self.face)
         return Stability(low * (1 - 4 * _EPS), high * (1 + 4 * _EPS))
+
+    def _data(self, mu: Mu, batch: int) -> tuple[Real, Real]:
+        """Source and boundary data. Raises InputError for another shape."""
+        f, g = self.source(mu), self.boundary(mu)
+        for name, values in (("source", f), ("boundary", g)):
+            if values.shape != (batch, *self.space.shape):
+                raise InputError(f"{name}(mu) has shape {values.shape}; expected {(batch, *self.space.shape)}")
+        return f, g
 
     def _positive(self, mu: Mu) -> Real:
         return check_coefficient(self.coefficient(mu), self.space)

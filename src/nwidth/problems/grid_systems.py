@@ -9,7 +9,9 @@ from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
 from nwidth.core.validation import check_batched
 from nwidth.problems._assembly import grid_matrix
+from nwidth.problems._diffusion import add_boundary_flux, all_positive, edge_coefficients, inner_loads, inner_stencils
 from nwidth.problems.base import Systems
+from nwidth.problems.stencils import Stencils
 from nwidth.spaces._layout import AXES, padded
 from nwidth.spaces._stencils import edge_energy, variable_differences
 from nwidth.spaces.grid import Grid
@@ -25,8 +27,8 @@ def check_coefficient(a: Array, grid: Grid, name: str = "coefficient") -> Real:
 
     Raises InputError for another shape, and for a zero, negative or undefined value with its sample and place.
     """
-    a = np.asarray(check_batched(name, a, grid.shape), dtype=np.float64)
-    if not a.size or (a.min() > 0 and a.max() < np.inf):
+    a = np.ascontiguousarray(check_batched(name, a, grid.shape), dtype=np.float64)
+    if all_positive(a):
         return a
     bad = ~((a > 0) & (a < np.inf))
     row, *node = (int(i) for i in np.argwhere(bad)[0])
@@ -62,15 +64,43 @@ def face_range(a: Real, rule: FaceRule) -> tuple[Real, Real]:
 
 def edges(a: Real, grid: Grid, rule: FaceRule) -> Edges:
     """Face coefficient times (area / spacing) of every edge; a missing axis has no edges."""
-    batch, nodes = len(a), padded(grid.shape)
-    weighted = [face_means(a, axis + 1, rule, c) for axis, c in enumerate(grid.face_weights)]
-    axes = AXES[grid.dim]
-    shapes = [tuple(n - (d == axis) for d, n in enumerate(nodes)) for axis in range(3)]
-    e0, e1, e2 = (
-        weighted[axes.index(d)].reshape(batch, *shapes[d]) if d in axes else np.zeros((batch, *shapes[d]))
-        for d in range(3)
-    )
+    nodal = on_axes(a, grid)
+    n0, n1, n2 = nodal.shape[1:]
+    shapes = (n0 - 1, n1, n2), (n0, n1 - 1, n2), (n0, n1, n2 - 1)
+    e0, e1, e2 = (np.empty((len(a), *shape)) for shape in shapes)
+    edge_coefficients(nodal, *weights(grid), rule == "harmonic", e0, e1, e2)
     return e0, e1, e2
+
+
+def weights(grid: Grid) -> tuple[float, float, float]:
+    """Area over spacing of the faces along three axes; 0 for a missing axis."""
+    given = dict(zip(AXES[grid.dim], grid.face_weights, strict=True))
+    return given.get(0, 0.0), given.get(1, 0.0), given.get(2, 0.0)
+
+
+def on_axes(values: Real, grid: Grid) -> Real:
+    """Nodal values `(B, *grid.shape)` as a contiguous array `(B, N0, N1, N2)`."""
+    return np.ascontiguousarray(values, dtype=np.float64).reshape(len(values), *padded(grid.shape))
+
+
+def shared(values: Real) -> Real:
+    """One row instead of a batch of views of it (`np.broadcast_to`): what all samples share is not copied."""
+    return values[:1] if len(values) and values.strides[0] == 0 else values
+
+
+def dirichlet_stencils(grid: Grid, a: Real, f: Real, g: Real, rule: FaceRule) -> Stencils:
+    """The stencils of `GridSystems` on the inner nodes: one pass over a, one over f, and the boundary data of g."""
+    nodal, batch = on_axes(a, grid), len(a)
+    n0, n1, n2 = (max(n - 2, 1) for n in nodal.shape[1:])
+    centre, load = np.empty((batch, n0, n1, n2)), np.empty((batch, n0, n1, n2))
+    p0, p1, p2 = (np.empty((batch, n0, n1, n2) if d in AXES[grid.dim] else (batch, 0, 0, 0)) for d in range(3))
+    harmonic, (w0, w1, w2) = rule == "harmonic", weights(grid)
+    inner_stencils(nodal, w0, w1, w2, harmonic, centre, p0, p1, p2)
+    inner_loads(on_axes(shared(f), grid), float(np.prod(grid.spacings)), load)
+    edge = on_axes(shared(g), grid)
+    if edge.any():
+        add_boundary_flux(nodal, edge, w0, w1, w2, harmonic, load)
+    return Stencils(centre, (p0, p1, p2), None, load, (False, False, False), np.zeros(batch, dtype=bool))
 
 
 def assemble(a: Real, grid: Grid, rule: FaceRule) -> sp.csr_matrix:

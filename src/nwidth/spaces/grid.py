@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -52,12 +53,12 @@ class Grid(FunctionSpace):
     def shape(self) -> tuple[int, ...]:
         return tuple(n + 1 for n in self.cells)
 
-    @property
+    @cached_property
     def spacings(self) -> tuple[float, ...]:
         """Distance of neighbouring nodes in each direction."""
         return tuple(v / n for v, n in zip(np.atleast_1d(self.lengths).tolist(), self.cells, strict=True))
 
-    @property
+    @cached_property
     def face_weights(self) -> tuple[float, ...]:
         """Area of a face over the spacing across it, for each direction."""
         return tuple(float(np.prod(self.spacings)) / h**2 for h in self.spacings)

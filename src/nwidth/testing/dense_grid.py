@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from nwidth.core.arrays import Real
+from nwidth.problems.stencils import Stencils
 
 
 def dense_diffusion(
@@ -37,3 +38,26 @@ def dense_diffusion(
             matrix[i, j] -= weight * mean
             matrix[j, i] -= weight * mean
     return matrix
+
+
+def dense_stencils(stencils: Stencils) -> Real:
+    """The matrices `(B, n, n)` over all unknowns in their order in memory, entry by entry from their definition."""
+    shape, batch = stencils.shape, len(stencils)
+    size = int(np.prod(shape))
+    index = np.arange(size).reshape(shape)
+    centre = stencils.centre.reshape(batch, size)
+    plus = [p.reshape(batch, -1) for p in stencils.plus]
+    minus = None if stencils.minus is None else [m.reshape(batch, -1) for m in stencils.minus]
+    matrices = np.zeros((batch, size, size))
+    for node in product(*(range(n) for n in shape)):
+        i = index[node]
+        matrices[:, i, i] += centre[:, i]
+        for axis in range(3):
+            leaves = node[axis] + 1 == shape[axis]
+            if plus[axis].size == 0 or (leaves and not stencils.periodic[axis]):
+                continue
+            j = index[tuple((p + (d == axis)) % n for d, (p, n) in enumerate(zip(node, shape, strict=True)))]
+            matrices[:, i, j] += plus[axis][:, i]
+            # symmetric: what the upper node has below is what the lower one has above
+            matrices[:, j, i] += plus[axis][:, i] if minus is None else minus[axis][:, j]
+    return matrices
