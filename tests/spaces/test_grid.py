@@ -153,7 +153,7 @@ def test_round_trip_through_json(grid):
         (lambda: Grid((4,) * 4), "1 to 3 directions"),
         (lambda: Grid((4, 4), (1.0, -1.0)), "positive length"),
         (lambda: Grid((4, 4), (1.0, 1.0, 1.0)), "positive length"),
-        (lambda: Grid((4, 4), boundary="periodic"), "choose one of dirichlet"),
+        (lambda: Grid((4, 4), boundary="open"), "choose one of dirichlet, neumann"),
         (lambda: Grid((4, 4)).inner("h2"), "choose one of energy, mass"),
         (lambda: Grid((4, 4)).inner("energy").apply(np.ones(25)), "no batch axis"),
         (lambda: Grid((4, 4)).inner("energy").riesz(np.ones((2, 24))), "expected"),

@@ -16,21 +16,20 @@ _PIECE = 1 << 18
 
 
 class GridMass(InnerProduct):
-    """The lumped L² form on the interior nodes, `h_1 ··· h_d vᵀ w`."""
+    """The lumped L² form on the free dofs, `Σ_i volume_i v_i w_i`; volumes `(N,)`."""
 
-    def __init__(self, free: Mask, spacings: tuple[float, ...]):
-        self._free = free
-        self._volume = float(np.prod(spacings))
+    def __init__(self, free: Mask, volumes: Real):
+        self._free, self._volumes = free, volumes
 
     def apply(self, v: Array) -> Array:
-        return np.where(self._free, self._volume * v, 0.0)
+        return np.where(self._free, self._volumes * v, 0.0)
 
     def riesz(self, r: Array) -> Array:
-        return np.where(self._free, r / self._volume, 0.0)
+        return np.where(self._free, r / self._volumes, 0.0)
 
     @property
     def lambda_min(self) -> float:
-        return self._volume
+        return float(self._volumes[self._free].min())
 
 
 class GridEnergy(InnerProduct):
