@@ -1,7 +1,7 @@
 """The solver protocol: what is reused between solves is a value that the caller holds."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from nwidth.core.arrays import Array, Mu
 from nwidth.core.solution import Solution, Tolerance
@@ -13,7 +13,12 @@ class Solver(ABC):
 
     `state = solver.prepare(problem)` holds everything that is reused (transforms, a symbolic analysis, a
     factorisation); it may not be picklable, so it is prepared where it is used.
+
+    `releases_gil`: whether nearly all of `solve` runs outside Python's lock (compiled kernels, BLAS), so that threads,
+    each with a state of its own, solve side by side in one process.
     """
+
+    releases_gil: ClassVar[bool] = False
 
     @abstractmethod
     def prepare(self, problem: Problem) -> Any:
