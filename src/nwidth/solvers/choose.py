@@ -12,8 +12,8 @@ from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, check_batched
 from nwidth.problems.base import BlackBox, Diffusive, Evolution, Linear, Problem, is_coercive
 from nwidth.solvers.base import Solver
-from nwidth.solvers.direct import Direct
 from nwidth.solvers.riesz_cg import RieszCG
+from nwidth.solvers.structure.solver import Structured
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _choose(problem: Problem) -> tuple[Solver, str]:
     if isinstance(problem, Diffusive) and is_coercive(problem):
         return RieszCG(), "diffusion on a grid: conjugate gradients with a fast sine transform, batched"
     if isinstance(problem, Linear):
-        return Direct(), "one sparse matrix per parameter: direct factorisation, one symbolic analysis"
+        return Structured(), "one sparse matrix per parameter: structure is looked for, else one factorisation each"
     raise InputError(
         f"{type(problem).__name__} offers no way to be solved; inherit Linear (implement assemble) or BlackBox "
         "(implement solve)"
