@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from nwidth.core.arrays import Array, Mask, Real
+from nwidth.core.arrays import Array, Real
 from nwidth.core.seeding import generator
 from nwidth.solvers.structure.find import Structure
 from nwidth.solvers.structure.samples import Split
@@ -79,25 +79,29 @@ class Reference:
         reliable = np.array([inverse is not None for inverse in inverses])
         residual = np.where(reliable, np.linalg.norm(r, axis=1) / scale, np.inf)
         solves = np.full(len(splits), 1 if self._cases is None else 0)
-        rows = np.flatnonzero(reliable)
-        for _ in range(_REFINEMENTS):
-            rows = rows[residual[rows] > _GOOD]
-            if not len(rows):
-                break
-            step = self._corrected(self._factor.solve(r[rows]), [inverses[int(i)] for i in rows])
-            left = r[rows] - _apply(self.matrix, [splits[int(i)] for i in rows], step)
-            size = np.linalg.norm(left, axis=1) / scale[rows]
-            solves[rows] += 1
-            better = size < residual[rows]
-            rows, left = rows[better], left[better]
-            w[rows] += step[better]
-            r[rows], residual[rows] = left, size[better]
-        return Answers(w, self._residual(loads, splits, w, reliable) / scale, solves)
+        rows = np.flatnonzero(reliable & (residual > _GOOD))
+        if len(rows):
+            part, own = [splits[int(i)] for i in rows], [inverses[int(i)] for i in rows]
+            w[rows], residual[rows], more = self._refined(loads[rows], part, own, w[rows], scale[rows])
+            solves[rows] += more
+        return Answers(w, residual, solves)
 
-    def _residual(self, loads: Array, splits: Sequence[Split], w: Array, reliable: Mask) -> Real:
-        """The norms of the true residuals, infinite where the structure does not help."""
-        norms = np.linalg.norm(loads - _apply(self.matrix, splits, w), axis=1)
-        return np.where(reliable & np.isfinite(norms), norms, np.inf)
+    def _refined(
+        self, loads: Array, splits: Sequence[Split], inverses: Sequence[_Inverse | None], w: Array, scale: Real
+    ) -> tuple[Array, Real, Array]:
+        """Better answers by iterative refinement, their residuals, and the steps that each took."""
+        r = loads - _apply(self.matrix, splits, w)
+        residual, steps = np.linalg.norm(r, axis=1) / scale, np.zeros(len(splits), dtype=int)
+        for _ in range(_REFINEMENTS):
+            trial = w + self._corrected(self._factor.solve(r), inverses)
+            left = loads - _apply(self.matrix, splits, trial)
+            size = np.linalg.norm(left, axis=1) / scale
+            better = (size < residual) & (residual > _GOOD)
+            if not better.any():
+                break
+            steps += better
+            w[better], r[better], residual[better] = trial[better], left[better], size[better]
+        return w, residual, steps
 
     def _inverse(self, split: Split) -> _Inverse | None:
         """What turns `A₀⁻¹` into a sample's own inverse; None where the formula would not be reliable."""

@@ -42,7 +42,8 @@ def hopeless(matrix: sp.csr_array) -> bool:
     rows = np.flatnonzero(np.diff(matrix.indptr))
     if len(rows) <= FEW:
         return False
-    return _rank(np.linalg.svd(_dense(matrix[rows[:: len(rows) // FEW]]), compute_uv=False), 0.0) > MANY
+    some = rows[:: len(rows) // (MANY + 8)]
+    return _rank(np.linalg.svd(_dense(matrix[some]), compute_uv=False), 0.0) > MANY
 
 
 def low_rank(parts: Sequence[sp.csr_array], noise: float = 0.0) -> LowRank | None:
