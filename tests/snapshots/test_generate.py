@@ -238,7 +238,7 @@ def test_statistics_status_and_tolerance_pass_through(tmp_path, caplog):
     assert {n: v[0] for n, v in snapshots.stats.items() if n != "seconds"} == {
         "residual": 1e-3, "iterations": 7, "bound": 0.25}  # fmt: skip
     assert snapshots.stats["iterations"].dtype.kind == "i"
-    assert np.isnan(snapshots.stats["seconds"]).all()
+    assert (snapshots.stats["seconds"] > 0).all()  # the solver gives none: the share of its call
     assert (np.asarray(snapshots.fields) == 0.125).all()
     assert snapshots.provenance["samples"]["max_iterations"] == (snapshots.mu["k"] > 0.5).sum()
     assert "max iterations" in caplog.text
@@ -405,10 +405,10 @@ def test_the_default_chunk_depends_on_the_problem_alone():
 
     class Large(BlackBox):
         parameters = Draws()
-        space = type("Space", (Plane,), {"shape": (2**18,)})()
+        space = type("Space", (Plane,), {"shape": (2**20,)})()
 
         def solve(self, mu):
-            return np.zeros((len(mu["k"]), 2**18))
+            return np.zeros((len(mu["k"]), 2**20))
 
     assert default_chunk(Large()) == 1
 

@@ -20,18 +20,18 @@ from nwidth.snapshots.layout import Layout
 from nwidth.snapshots.lock import sole_writer
 from nwidth.snapshots.memory import Memory
 from nwidth.snapshots.open import stored_snapshots
-from nwidth.snapshots.processes import map_chunks
 from nwidth.snapshots.progress import samples_bar
-from nwidth.snapshots.store import Store, create_store, is_taken
+from nwidth.snapshots.store import LARGEST_CHUNK, Store, chunk_of, create_store, is_taken
 from nwidth.snapshots.work import Done, Job, field_shape, output_values, times_of
+from nwidth.snapshots.workers import Crew, map_chunks
 from nwidth.solvers.base import Solver
 from nwidth.solvers.choose import default_solver, explain
 
 _LOG = logging.getLogger("nwidth")
-_CHUNK_BYTES = 2**21
-_LARGEST_CHUNK = 32
 #: A black box may take minutes for each sample: what an interruption can lose is kept small.
 _LARGEST_BLACK_BOX_CHUNK = 8
+#: Reasons of failed solves that a store keeps in words; the status of every sample is kept in any case.
+_KEPT_FAILURES = 20
 
 
 def generate(
@@ -42,7 +42,7 @@ def generate(
     path: str | Path | None = None,
     solver: Solver | None = None,
     tolerance: Tolerance | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     start: int = 0,
     chunk: int | None = None,
     progress: bool = False,
@@ -52,31 +52,44 @@ def generate(
     With a `path` they go to a store on disk and are read lazily from there. Repeating the call after an interruption,
     of whatever kind, continues; with a larger `count` it adds samples; for anything else that differs it is refused.
     The unit of work is a `chunk` of samples, solved as one batch on one thread: the values are the same, bit for
-    bit, for any number of `workers` (processes).
+    bit, for any number of `workers`. These are threads where the solver's kernels leave Python's lock alone, else
+    processes; None finds out how many pay (`provenance["parallel"]` says what was found, `provenance["why"]` why this
+    solver was chosen, as does the log). A problem's own code (BlackBox) runs once at a time unless asked otherwise.
 
     A sample that did not converge keeps its row and says so in `status`; `provenance["samples"]` counts how the
     solves ended, and a warning is logged. Raises InputError for a request that makes no sense or does not match the
     store, WorkError where the disk is full, a worker dies or no sample converges: what is complete is kept.
     """
-    counts = {"count": (count, 1), "seed": (seed, 0), "workers": (workers, 1), "start": (start, 0)}
-    _check_request(problem, solver, tolerance, counts | ({} if chunk is None else {"chunk": (chunk, 1)}))
-    chosen, why = (solver, "chosen by the caller") if solver else (default_solver(problem), explain(problem))
-    job = Job(problem, chosen, tolerance, int(seed), int(start), int(count), chunk or default_chunk(problem))
+    job, why = new_job(problem, count, seed, solver, tolerance, workers, start, chunk)
     run = _Run(job, _provenance(job, why), workers, progress)
-    begin = perf_counter()
     snapshots = run.in_memory() if path is None else run.in_store(Path(path).absolute(), chunk)
     _report(snapshots, run.failures)
-    seconds = perf_counter() - begin
-    return replace(
-        snapshots, provenance={**snapshots.provenance, "workers": workers, "wall_seconds": seconds, "notes": run.notes}
-    )
+    return replace(snapshots, provenance={**snapshots.provenance, **run.record()})
+
+
+def new_job(
+    problem: Problem,
+    count: int,
+    seed: int,
+    solver: Solver | None,
+    tolerance: Tolerance | None,
+    workers: int | None,
+    start: int,
+    chunk: int | None,
+) -> tuple[Job, str]:
+    """The checked request, and why its solver was chosen (which is logged). Raises InputError for nonsense."""
+    counts = {"count": (count, 1), "seed": (seed, 0), "start": (start, 0)}
+    optional = {name: (value, 1) for name, value in (("workers", workers), ("chunk", chunk)) if value is not None}
+    _check_request(problem, solver, tolerance, counts | optional)
+    chosen, why = (solver, "chosen by the caller") if solver else (default_solver(problem), explain(problem))
+    _LOG.info("solving with %s: %s", type(chosen).__name__, why)
+    return Job(problem, chosen, tolerance, int(seed), int(start), int(count), chunk or default_chunk(problem)), why
 
 
 def default_chunk(problem: Problem) -> int:
-    """Samples solved and stored together: about 2 MiB of fields. Depends on the problem alone."""
-    size = int(np.prod(field_shape(problem))) * np.dtype(problem.space.dtype).itemsize
-    most = _LARGEST_BLACK_BOX_CHUNK if isinstance(problem, BlackBox) else _LARGEST_CHUNK
-    return max(1, min(most, _CHUNK_BYTES // max(size, 1)))
+    """Samples solved and stored together: about 4 MiB of fields. Depends on the problem alone."""
+    most = _LARGEST_BLACK_BOX_CHUNK if isinstance(problem, BlackBox) else LARGEST_CHUNK
+    return min(most, chunk_of(field_shape(problem), problem.space.dtype))
 
 
 @dataclass(frozen=True)
@@ -85,10 +98,21 @@ class _Run:
 
     job: Job
     provenance: Mapping[str, Any]
-    workers: int
+    workers: int | None
     shown: bool
+    crew: Crew = field(default_factory=Crew)
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    begin: float = field(default_factory=perf_counter)
+
+    def record(self) -> dict[str, Any]:
+        """How the work was done, as far as it does not change the result."""
+        return {
+            "workers": self.crew.workers,
+            "parallel": f"{self.crew.kind}: {self.crew.why}",
+            "wall_seconds": perf_counter() - self.begin,
+            "notes": list(self.notes),
+        }
 
     def in_memory(self) -> Snapshots:
         """All samples as arrays."""
@@ -104,18 +128,22 @@ class _Run:
         """All samples in the store at `path`, which is made, or continued where it is this job's own."""
         with sole_writer(path):
             job = self._resume(path, chunk) if is_taken(path) else self._create(path)
+            todo = Store(path).todo()
             try:
-                for _ in self._work(job, path, Store(path).todo()):
+                for _ in self._work(job, path, todo):
                     pass
             except InputError:
                 _remove_if_empty(path)
                 raise
+            if todo:
+                Store(path, writable=True).add_run({**self.record(), "failures": self.failures[:_KEPT_FAILURES]})
         return stored_snapshots(Store(path), job.problem.parameters, job.problem.space)
 
     def _work(self, job: Job, path: Path | None, chunks: list[int]) -> Iterator[Done]:
         left = sum(len(job.rows(k)) for k in chunks)
-        with samples_bar(job.count, job.count - left, self.shown) as advance:
-            for done in map_chunks(job, path, chunks, self.workers):
+        solver = type(job.solver).__name__
+        with samples_bar(f"{solver}, {self.provenance['why']}", job.count, job.count - left, self.shown) as advance:
+            for done in map_chunks(job, path, chunks, self.workers, self.crew):
                 for said, new in ((self.notes, done.note), (self.failures, done.failure)):
                     if new and new not in said:
                         said.append(new)

@@ -45,7 +45,12 @@ def stored_snapshots(store: Store, parameters: ParameterSpace, space: FunctionSp
         status=status,
         stats={name: np.asarray(store.rows(name)) for name in store.names("")},
         outputs={name: np.asarray(store.rows(f"outputs/{name}")) for name in outputs},
-        provenance={**store.header["provenance"], "path": str(store.path), "samples": count_samples(status)},
+        provenance={
+            **store.header["provenance"],
+            "runs": store.header.get("runs", []),
+            "path": str(store.path),
+            "samples": count_samples(status),
+        },
         times=store.coordinate("time"),
         index=np.asarray(store.rows(SAMPLE)),
     )

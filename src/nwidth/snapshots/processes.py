@@ -1,4 +1,4 @@
-"""Chunks are handed to worker processes, or worked off in this one: the same result either way."""
+"""Chunks are handed to worker processes."""
 
 import logging
 import os
@@ -24,27 +24,21 @@ _WATCH = "nwidth-watch"
 _UNPICKLABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError, OSError)
 
 
-def map_chunks(job: Job, path: Path | None, chunks: list[int], workers: int) -> Iterator[Done]:
-    """Solves the chunks, in any order, and yields each when it is finished (and stored, where there is a path).
+def packed(job: Job, path: Path | None, workers: int) -> bytes | None:
+    """What worker processes need, or None, with a warning, where it cannot be sent to them."""
+    try:
+        return bytes(dumps((job, path, os.getpid())))
+    except _UNPICKLABLE as error:
+        _LOG.warning("one process instead of %d: the problem cannot be sent to others (%s)", workers, error)
+        return None
 
-    With more than one worker: separate processes, started afresh (nothing is forked), which get the problem by value,
-    so that it works in a plain script and with classes defined there. A problem that cannot be sent is solved here.
+
+def in_processes(payload: bytes, chunks: list[int], workers: int) -> Iterator[Done]:
+    """Each chunk when it is finished, in any order.
+
+    The processes are started afresh (nothing is forked) and get the problem by value, so that it works in a plain
+    script and with classes defined there. Raises WorkError where one of them dies.
     """
-    if not chunks:
-        return
-    if min(workers, len(chunks)) > 1:
-        try:
-            payload = bytes(dumps((job, path, os.getpid())))
-        except _UNPICKLABLE as error:
-            _LOG.warning("one process instead of %d: the problem cannot be sent to others (%s)", workers, error)
-        else:
-            yield from _in_processes(payload, chunks, workers)
-            return
-    worker = Worker(job, path)
-    yield from map(worker.run, chunks)
-
-
-def _in_processes(payload: bytes, chunks: list[int], workers: int) -> Iterator[Done]:
     with parallel_config(backend="loky", n_jobs=min(workers, len(chunks)), inner_max_num_threads=1):
         pool = Parallel(return_as="generator_unordered", batch_size=1)
     with tempfile.TemporaryDirectory(prefix=_prefix(os.getpid())) as folder:

@@ -21,12 +21,15 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def samples_bar(total: int, done: int, shown: bool) -> Iterator[Advance]:
-    """A bar with count, rate and time left on the standard error stream, or nothing; what is already done counts."""
+def samples_bar(how: str, total: int, done: int, shown: bool) -> Iterator[Advance]:
+    """How it is solved, and a bar with count, rate and time left, on the standard error stream; or nothing. What is
+    already done counts as done."""
     if not shown:
         yield lambda samples: None
         return
     columns = (TextColumn("solving"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    console.print(how, highlight=False)
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task("solving", total=total, completed=done)
         yield lambda samples: progress.advance(task, samples)

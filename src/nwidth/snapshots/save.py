@@ -15,9 +15,7 @@ from nwidth.snapshots.identity import IDENTITY, describe
 from nwidth.snapshots.layout import Layout
 from nwidth.snapshots.lock import sole_writer
 from nwidth.snapshots.open import stored_snapshots
-from nwidth.snapshots.store import Block, Store, building, start_store
-
-_CHUNK_BYTES = 2**21
+from nwidth.snapshots.store import Block, Store, building, chunk_of, start_store
 
 
 def save_snapshots(snapshots: Snapshots, path: str | Path) -> Snapshots:
@@ -83,8 +81,7 @@ def _write(parts: Sequence[Snapshots], path: Path, provenance: dict[str, Any]) -
     head, count = parts[0], sum(map(len, parts))
     if not count:
         raise InputError("there are no samples to save; expected at least one")
-    size = int(np.prod(head.fields.shape[1:])) * np.dtype(head.fields.dtype).itemsize
-    chunk = max(1, min(32, _CHUNK_BYTES // max(size, 1)))
+    chunk = chunk_of(head.fields.shape[1:], head.fields.dtype)
     mu = {name: np.asarray(values[:1]) for name, values in head.mu.items()}
     units = provenance.get("units", {})
     layout = Layout.of(head.parameters, head.space, head.times, mu, head.fields, head.outputs, units)

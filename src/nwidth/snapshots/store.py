@@ -42,6 +42,16 @@ _STANDARD = tuple(spec.name for spec in STATISTICS)
 #: A chunk that holds nothing but the fill value is written too: a missing file is missing data.
 _CONFIG: Any = {"write_empty_chunks": True}
 _BLOSC_LIMIT = 2**31 - 1
+#: A chunk costs each of its arrays about a millisecond, whatever its size: large enough that this is little for each
+#: sample, small enough that the samples of a shuffled batch can be read one by one.
+_CHUNK_BYTES = 2**22
+LARGEST_CHUNK = 32
+
+
+def chunk_of(shape: Sequence[int], dtype: Any) -> int:
+    """Samples stored together, for fields of this shape and type."""
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    return max(1, min(LARGEST_CHUNK, _CHUNK_BYTES // max(size, 1)))
 
 
 @dataclass(frozen=True)
@@ -125,6 +135,12 @@ class Store:
             for name, values in block.arrays():
                 self._array_for(name)[rows] = values
             self._arrays["status"][rows] = block.status
+
+    def add_run(self, record: Mapping[str, Any]) -> None:
+        """Notes how the latest chunks were made, beside earlier records. Only for the holder of the lock."""
+        self.header["runs"] = [*self.header.get("runs", []), dict(record)]
+        with full_disk_is_work_error(self.path):
+            self._group.attrs[KEY] = self.header
 
     def grow(self, count: int) -> None:
         """Room for more samples. The status comes last: an interruption leaves the store at its old length."""
@@ -276,7 +292,7 @@ def _malformed_is_input_error(path: Path) -> Iterator[None]:
 
 def _create_array(group: zarr.Group, spec: Spec, count: int, chunk: int) -> None:
     size = chunk * int(np.prod(spec.shape, dtype=np.int64)) * spec.dtype.itemsize
-    packed = BloscCodec(cname="lz4", clevel=5, shuffle="shuffle") if size < _BLOSC_LIMIT else ZstdCodec(level=1)
+    packed = BloscCodec(cname="lz4", clevel=1, shuffle="shuffle") if size < _BLOSC_LIMIT else ZstdCodec(level=1)
     group.create_array(
         spec.name,
         shape=(count, *spec.shape),

@@ -4,9 +4,11 @@ The last bits of a batched product depend on the size of the batch and the numbe
 that a sample is the same in whichever process, order or session its chunk is solved.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from nwidth.core.arrays import Array, Mu
 from nwidth.core.errors import InputError, WorkError
 from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, select
-from nwidth.problems.base import Evolution, Outputs, Problem, Quantity
+from nwidth.problems.base import Evolution, Linear, Outputs, Problem, Quantity
 from nwidth.snapshots.store import Block, Store
 from nwidth.solvers.base import Solver
 
@@ -80,13 +82,18 @@ class Done:
 
 
 class Worker:
-    """Holds what the chunks of a job share: the solver's state, and the store if there is one."""
+    """Holds what the chunks of a job share: the solver's state, and the store if there is one.
 
-    def __init__(self, job: Job, path: Path | None):
+    Linear algebra libraries are held to one thread while a chunk is solved; `hold` takes over the limits where several
+    workers share a process, so that none lifts them while another one solves.
+    """
+
+    def __init__(self, job: Job, path: Path | None, hold: Callable[[Any], None] | None = None):
         self._job, self._quantities = job, job.quantities()
+        self._hold, self._held = hold, set[str]()
         self._store = None if path is None else Store(path, writable=True)
         self._threads = ThreadpoolController()
-        with self._threads.limit(limits=1):
+        with self._one_thread():
             self._state = job.solver.prepare(job.problem)
 
     def run(self, k: int) -> Done:
@@ -108,11 +115,22 @@ class Worker:
         """Solves again where the solver loaded a library on the way, which then ran on as many threads as it liked."""
         while True:
             limited = self._threads
-            with limited.limit(limits=1):
+            with self._one_thread():
                 answer = solve_block(self._job, self._state, self._quantities, rows)
             self._threads = ThreadpoolController()
             if _libraries(self._threads) <= _libraries(limited):
                 return answer
+
+    @contextmanager
+    def _one_thread(self) -> Iterator[None]:
+        if self._hold is None:
+            with self._threads.limit(limits=1):
+                yield
+            return
+        if not _libraries(self._threads) <= self._held:
+            self._hold(self._threads.limit(limits=1))
+            self._held |= _libraries(self._threads)
+        yield
 
 
 def _libraries(threads: ThreadpoolController) -> set[str]:
@@ -122,14 +140,19 @@ def _libraries(threads: ThreadpoolController) -> set[str]:
 def solve_block(job: Job, state: Any, quantities: Mapping[str, Quantity], rows: range) -> tuple[Block, str, str]:
     """Draws, solves and checks the samples of some rows; with the solver's note and the reason of a failure, if any."""
     mu = job.sample(rows)
+    begin = perf_counter()
     solution, failure = _solve(job, state, mu)
+    seconds = (perf_counter() - begin) / len(rows)
     fields = _checked_fields(job, solution.field, len(rows))
     status = _checked_status(job, solution.status, len(rows))
     finite = np.isfinite(fields).reshape(len(fields), -1).all(axis=1)
     status[~finite & (status == Status.CONVERGED)] = Status.FAILED
     outputs = {name: output_values(q, fields, job.problem.space.shape) for name, q in quantities.items()}
     index = np.arange(job.start + rows.start, job.start + rows.stop)
-    block = Block(index, mu, fields, status, _statistics(solution.stats, len(rows)), outputs)
+    statistics = _statistics({"seconds": np.full(len(rows), seconds), **solution.stats}, len(rows))
+    if "residual" not in solution.stats and isinstance(job.problem, Linear):
+        statistics["residual"] = _residuals(job.problem, mu, fields)
+    block = Block(index, mu, fields, status, statistics, outputs)
     return block, solution.note, failure
 
 
@@ -190,9 +213,17 @@ def _checked_status(job: Job, status: Array, count: int) -> Array:
     return codes.astype(np.uint8)
 
 
+def _residuals(problem: Linear, mu: Mu, fields: Array) -> Array:
+    """`‖f - A u‖ / ‖f‖` of each sample `(B,)`, for solvers that report none."""
+    systems = problem.systems(mu)
+    r = systems.residual(fields.reshape(len(fields), -1))
+    scale = np.linalg.norm(systems.load, axis=1)
+    return np.linalg.norm(r, axis=1) / np.where(scale > 0, scale, 1.0)
+
+
 def _statistics(stats: Mapping[str, Array], count: int) -> dict[str, Array]:
-    """The solver's numbers per sample, and what stands for `residual`, `iterations`, `seconds` where it gives none."""
-    none = {"residual": np.full(count, np.nan), "iterations": np.full(count, -1), "seconds": np.full(count, np.nan)}
+    """The solver's numbers per sample, and what stands for `residual` and `iterations` where it gives none."""
+    none = {"residual": np.full(count, np.nan), "iterations": np.full(count, -1)}
     given = {name: np.asarray(values) for name, values in {**none, **stats}.items()}
     wrong = {name: values.shape for name, values in given.items() if values.shape != (count,)}
     if wrong:
