@@ -19,12 +19,16 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "box": "nwidth.spaces.box:Box",
         "grid": "nwidth.spaces.grid:Grid",
         "mesh": "nwidth.spaces.mesh:MeshSpace",
+        "torus": "nwidth.spaces.torus:Torus",
+        "periodic-field": "nwidth.spaces.periodic_field:PeriodicField",
         "points": "nwidth.spaces.points:Points",
         "two-valued-field": "nwidth.spaces.random_field:TwoValuedField",
         "log-normal-field": "nwidth.spaces.random_field:LogNormalField",
         # problems
         "poisson": "nwidth.problems.poisson:Poisson",
         "darcy": "nwidth.problems.darcy:Darcy",
+        "burgers": "nwidth.problems.burgers:Burgers",
+        "navier_stokes": "nwidth.problems.navier_stokes:NavierStokes",
         "thermal_block": "nwidth.problems.thermal_block:ThermalBlock",
         "power_module": "nwidth.problems.power_module:PowerModule",
         # surrogates

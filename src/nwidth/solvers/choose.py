@@ -11,7 +11,9 @@ from nwidth.core.errors import InputError
 from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, check_batched
 from nwidth.problems.base import BlackBox, Diffusive, Evolution, Linear, Problem, is_coercive
+from nwidth.problems.evolution import Semilinear
 from nwidth.solvers.base import Solver
+from nwidth.solvers.etdrk4 import ETDRK4
 from nwidth.solvers.riesz_cg import RieszCG
 from nwidth.solvers.structure.solver import Structured
 
@@ -55,6 +57,8 @@ def explain(problem: Problem) -> str:
 def _choose(problem: Problem) -> tuple[Solver, str]:
     if isinstance(problem, BlackBox):
         return OwnSolver(), "the problem brings its own solver"
+    if isinstance(problem, Semilinear):
+        return ETDRK4(), "semilinear in time on a torus: exponential Runge-Kutta of order 4 in Fourier space"
     if isinstance(problem, Diffusive) and is_coercive(problem):
         return RieszCG(), "diffusion on a grid: conjugate gradients with a fast sine transform, batched"
     if isinstance(problem, Linear):

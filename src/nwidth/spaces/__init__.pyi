@@ -4,6 +4,8 @@ from .base import ParameterSpace as ParameterSpace
 from .box import Box as Box
 from .grid import Grid as Grid
 from .mesh import MeshSpace as MeshSpace
+from .periodic_field import PeriodicField as PeriodicField
 from .points import Points as Points
 from .random_field import LogNormalField as LogNormalField
 from .random_field import TwoValuedField as TwoValuedField
+from .torus import Torus as Torus
