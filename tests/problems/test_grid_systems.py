@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nwidth.core.errors import InputError
-from nwidth.problems.grid_systems import GridSystems, assemble, check_coefficient, dirichlet_stencils, face_range
+from nwidth.problems.grid_range import energy_range
+from nwidth.problems.grid_stencil_systems import GridPattern
+from nwidth.problems.grid_systems import GridSystems, check_coefficient, dirichlet_stencils
+from nwidth.problems.grid_terms import GridTerms
 from nwidth.spaces.grid import Grid
 from nwidth.testing.dense_grid import dense_diffusion, dense_stencils
 
@@ -21,6 +24,10 @@ def example(grid, rule, batch=3, seed=0, contrast=100.0):
     f, g = rng.standard_normal((2, batch, *grid.shape))
     systems = GridSystems(grid, a, f, g, rule)
     return systems, [dense_diffusion(a_i, grid.lengths, rule) for a_i in a], a, f, g
+
+
+def terms(a, grid, rule):
+    return GridTerms(grid, a, np.zeros_like(a), None, None, {}, {}, rule, "central")
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -48,7 +55,8 @@ def test_products_against_dense_matrices(grid, rule):
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_the_sparse_matrix_against_the_dense_one(grid, rule):
     _, matrices, a, _, _ = example(grid, rule)
-    sparse = [assemble(a[i : i + 1], grid, rule) for i in range(3)]
+    whole, pattern = terms(a, grid, rule).stencils(whole=True), GridPattern.of(grid)
+    sparse = [pattern.matrix(whole.take(slice(i, i + 1))) for i in range(3)]
     for built, matrix in zip(sparse, matrices, strict=True):
         np.testing.assert_allclose(built.toarray(), matrix, atol=1e-14 * abs(matrix).max())
         assert built.has_canonical_format
@@ -101,7 +109,7 @@ def test_face_coefficients_bound_the_spectrum(cells, contrast, rule, seed):
     """lower X <= A <= upper X, by the generalised eigenvalues of the free blocks."""
     grid = Grid(tuple(cells), tuple(np.random.default_rng(seed).uniform(0.1, 10, len(cells))))
     _, (matrix,), a, _, _ = example(grid, rule, 1, seed, contrast)
-    low, high = face_range(a, rule)
+    low, high = energy_range(terms(a, grid, rule))
     block = np.ix_(grid.free, grid.free)
     x = dense_diffusion(np.ones(grid.shape), grid.lengths)[block]
     root = np.linalg.inv(np.linalg.cholesky(x))
@@ -115,7 +123,7 @@ def test_face_range_leaves_out_the_edges_within_the_boundary():
     a = np.ones((1, 5, 5))
     a[0, 0, 0] = a[0, 0, 1] = 1e-3  # a corner, which no inner node touches, and a node that one does
     a[0, 4, 4] = 1e3
-    assert face_range(a, "arithmetic") == (pytest.approx([(1 + 1e-3) / 2]), pytest.approx([1.0]))
+    assert energy_range(terms(a, Grid((4, 4)), "arithmetic")) == (pytest.approx([(1 + 1e-3) / 2]), pytest.approx([1.0]))
 
 
 def test_take_is_the_batch_of_the_chosen_samples():

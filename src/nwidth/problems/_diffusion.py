@@ -11,11 +11,11 @@ from nwidth.core.arrays import Real
 
 
 @numba.njit(cache=True, nogil=True)
-def all_positive(a: Real) -> bool:
-    """Whether every value of a contiguous array is positive and finite."""
-    flat, good = a.reshape(-1), 0
+def within(values: Real, low: float, closed: bool) -> bool:
+    """Whether every value of a contiguous array lies above `low` (or on it, where `closed`) and is finite."""
+    flat, good = values.reshape(-1), 0
     for i in range(len(flat)):
-        good += (flat[i] > 0.0) & (flat[i] < np.inf)
+        good += ((flat[i] > low) | (closed & (flat[i] == low))) & (flat[i] < np.inf)
     return good == len(flat)
 
 

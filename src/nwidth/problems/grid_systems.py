@@ -1,15 +1,19 @@
-"""Diffusion on a grid of nodes: face coefficients, matrix-free systems, and the sparse matrix."""
+"""Diffusion on the nodes of a grid with prescribed boundary values: face coefficients and matrix-free systems."""
 
 from typing import Literal
 
 import numpy as np
-import scipy.sparse as sp
 
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
 from nwidth.core.validation import check_batched
-from nwidth.problems._assembly import grid_matrix
-from nwidth.problems._diffusion import add_boundary_flux, all_positive, edge_coefficients, inner_loads, inner_stencils
+from nwidth.problems._diffusion import (
+    add_boundary_flux,
+    edge_coefficients,
+    inner_loads,
+    inner_stencils,
+    within,
+)
 from nwidth.problems.base import Systems
 from nwidth.problems.stencils import Stencils
 from nwidth.spaces._layout import AXES, padded
@@ -17,6 +21,7 @@ from nwidth.spaces._stencils import edge_energy, variable_differences
 from nwidth.spaces.grid import Grid
 
 FaceRule = Literal["arithmetic", "harmonic"]
+Rule = Literal["positive", "zero or positive", "finite"]
 
 #: Coefficients of the edges along each of three axes, `(B, N0 - 1, N1, N2)`, `(B, N0, N1 - 1, N2)`, ...
 Edges = tuple[Real, Real, Real]
@@ -28,16 +33,39 @@ def check_coefficient(a: Array, grid: Grid, name: str = "coefficient") -> Real:
     Raises InputError for another shape, and for a zero, negative or undefined value with its sample and place.
     """
     a = np.ascontiguousarray(check_batched(name, a, grid.shape), dtype=np.float64)
-    if all_positive(a):
+    if within(a, 0.0, False):
         return a
-    bad = ~((a > 0) & (a < np.inf))
+    hint = " (values interpolated by splines undershoot at jumps)"
+    return check_values(name, a, grid.shape, "positive", grid.axes(), hint=hint)
+
+
+def check_values(
+    name: str,
+    values: Array,
+    shape: tuple[int, ...],
+    rule: Rule,
+    axes: tuple[Real, ...] = (),
+    batch: int | None = None,
+    hint: str = "",
+) -> Real:
+    """Values `(B, *shape)`, float64, all finite and of the sign that `rule` asks for.
+
+    Raises InputError for another shape or batch, and for a wrong value with its sample, node and place (with `axes`).
+    """
+    values = np.asarray(check_batched(name, values, shape), dtype=np.float64)
+    if batch is not None and len(values) != batch:
+        raise InputError(f"{name} has {len(values)} rows for {batch} samples; give one per sample")
+    low = -np.inf if rule == "finite" else 0.0
+    if within(np.ascontiguousarray(shared(values)), low, rule == "zero or positive"):
+        return values
+    bad = ~((values >= low if rule == "zero or positive" else values > low) & (values < np.inf))
     row, *node = (int(i) for i in np.argwhere(bad)[0])
-    place = ", ".join(f"{axis[i]:.4g}" for axis, i in zip(grid.axes(), node, strict=True))
-    rows = int(bad.reshape(len(a), -1).any(axis=1).sum())
+    place = ", ".join(f"{axis[i]:.4g}" for axis, i in zip(axes, node, strict=True)) if axes else ""
+    rows = int(bad.reshape(len(values), -1).any(axis=1).sum())
     raise InputError(
-        f"{name}: sample {row} is {a[row, *node]:g} at node {tuple(node)}, x = ({place}); diffusion needs positive, "
-        f"finite values at every node ({int(bad.sum())} values in {rows} of {len(a)} samples are not): repair or "
-        "remove these samples (values interpolated by splines undershoot at jumps)"
+        f"{name}: sample {row} is {values[row, *node]:g} at node {tuple(node)}{place and f', x = ({place})'}; expected "
+        f"{rule}{'' if rule == 'finite' else ', finite'} values everywhere ({int(bad.sum())} values in {rows} of "
+        f"{len(values)} samples are not): repair or remove these samples{hint}"
     )
 
 
@@ -50,16 +78,6 @@ def face_means(a: Real, axis: int, rule: FaceRule, weight: float = 1.0) -> Real:
     means = left + right
     means *= 0.5 * weight
     return means
-
-
-def face_range(a: Real, rule: FaceRule) -> tuple[Real, Real]:
-    """Smallest and largest face coefficient of each sample, `(B,)`, over the edges that touch an inner node."""
-    low, high = np.full(len(a), np.inf), np.zeros(len(a))
-    for axis in range(1, a.ndim):
-        inner = tuple(slice(None) if d in (0, axis) else slice(1, -1) for d in range(a.ndim))
-        faces = face_means(a[inner], axis, rule).reshape(len(a), -1)
-        low, high = np.minimum(low, faces.min(axis=1)), np.maximum(high, faces.max(axis=1))
-    return low, high
 
 
 def edges(a: Real, grid: Grid, rule: FaceRule) -> Edges:
@@ -101,23 +119,6 @@ def dirichlet_stencils(grid: Grid, a: Real, f: Real, g: Real, rule: FaceRule) ->
     if edge.any():
         add_boundary_flux(nodal, edge, w0, w1, w2, harmonic, load)
     return Stencils(centre, (p0, p1, p2), None, load, (False, False, False), np.zeros(batch, dtype=bool))
-
-
-def assemble(a: Real, grid: Grid, rule: FaceRule) -> sp.csr_matrix:
-    """The matrix `(N, N)` of one sample, a `(1, *shape)`, over all nodes; its pattern depends on the grid alone.
-
-    An edge within the boundary counts half for every boundary it lies in, so that `vᵀ A v ≈ ∫ a |∇v|²` for every v.
-    """
-    nodes = padded(grid.shape)
-    shares = [np.where((np.arange(n) % max(n - 1, 1)) == 0, 0.5, 1.0) if n > 1 else np.ones(1) for n in nodes]
-    parts = []
-    for axis, e in enumerate(edges(a, grid, rule)):
-        share = np.ones(e.shape[1:])
-        for d in set(range(3)) - {axis}:
-            share *= shares[d].reshape([-1 if d == other else 1 for other in range(3)])
-        parts.append(e[0] * share)
-    data, indices, pointers = grid_matrix(parts[0], parts[1], parts[2], nodes)
-    return sp.csr_matrix((data, indices, pointers), shape=(grid.size, grid.size))
 
 
 class GridSystems(Systems):
