@@ -60,6 +60,12 @@ class GridDiffusion(GridTransport, Diffusive, Coercive):
         a = self._positive(mu)
         return dirichlet_stencils(self.space, a, *self._data(mu, len(a)), self.face)
 
+    def lift(self, mu: Mu | Array) -> Real:
+        """The prescribed values, dofs `(B, N)`, zero on the free ones."""
+        if not self.space.inside:
+            return super().lift(mu)
+        return np.where(self.space.free, 0.0, self.space.flatten(self.boundary(as_mu(mu, self.parameters.names))))
+
     def constant(self, mu: Mu | Array, field: Array | None = None) -> Stability:
         """Smallest and largest coefficient of A relative to X, with room for their own rounding: proven."""
         low, high = energy_range(self.terms(mu))

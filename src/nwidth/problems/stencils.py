@@ -64,3 +64,7 @@ class Stencilled(Linear):
     @abstractmethod
     def stencils(self, mu: Mu) -> Stencils:
         """The systems of a batch. Raises InputError for coefficients that make no sense, naming sample and place."""
+
+    def lift(self, mu: Mu) -> Real:
+        """The prescribed values of every sample, dofs `(B, N)`, zero on the free ones."""
+        return self.systems(mu).lift
