@@ -1,0 +1,1 @@
+"""Multigrid on grids: one small vector machine, and programs written for it from the shape of the grid."""

@@ -1,0 +1,184 @@
+"""Everything about a multigrid solve that does not depend on the coefficients: boxes, workspace, tapes, tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import product
+
+import numpy as np
+
+from nwidth.core.arrays import Array
+from nwidth.core.errors import InputError
+from nwidth.solvers.multigrid.colours import Box, Places
+from nwidth.solvers.multigrid.cycle import write_cycle
+from nwidth.solvers.multigrid.hierarchy import (
+    Level,
+    carrier,
+    empty_level,
+    finish,
+    split,
+    stored,
+    write_galerkin,
+    write_weights,
+)
+from nwidth.solvers.multigrid.tape import Tape, Workspace
+
+#: An axis is not halved where its couplings are weaker than the strongest ones by more than this factor.
+_ANISOTROPY = 4.0
+#: Most unknowns of the coarsest box, whose inverse is formed.
+_COARSEST = 600
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What the vector machine runs for matrices on one box.
+
+    `fill[j]`: COPY rows that load the natural array j (centre, then per axis plus, and minus where it is not symmetric)
+    to the finest couplings; `read`, `write`: rows for right-hand side and solution; `setup`, `cycle`: tapes; `entries`:
+    place, row and column of the coarsest matrix; `places`: of its right-hand side and solution; `size` of the
+    workspace; `constant`: places and lengths of the constant vectors (one, minus one).
+    """
+
+    fill: Array
+    read: Array
+    write: Array
+    setup: Array
+    cycle: Array
+    entries: Array
+    places: Array
+    size: int
+    one: int
+    minus: int
+    ones: int
+    levels: tuple[Box, ...]
+
+
+def schedule(shape: Places, periodic: tuple[bool, ...], strength: Sequence[float]) -> list[Box]:
+    """The boxes from fine to coarse. `strength`: the mean coupling along each axis, relative to one another.
+
+    Axes with weak couplings wait until halving the others has made the couplings comparable (semi-coarsening).
+    """
+    boxes, pull = [], list(strength)
+    while True:
+        able = [a for a, n in enumerate(shape) if n >= 4 and not (periodic[a] and n % 2)]
+        if any(p and n % 2 for p, n in zip(periodic, shape, strict=True)):
+            able = []
+        top = max((pull[a] for a in able), default=0.0)
+        halved = tuple(a in able and pull[a] * _ANISOTROPY >= top for a in range(len(shape)))
+        boxes.append(Box(tuple(shape), periodic, halved))
+        if not able:
+            return boxes
+        shape = boxes[-1].coarse_shape
+        pull = [p / 4 if h else p for p, h in zip(pull, halved, strict=True)]
+
+
+def make_plan(boxes: Sequence[Box], symmetric: bool, sweeps: int) -> Plan:
+    """Writes the tapes. Raises InputError where the boxes do not get small enough (odd periodic axes)."""
+    coarsest = int(np.prod(boxes[-1].shape))
+    if coarsest > _COARSEST:
+        raise InputError(
+            f"a grid of {boxes[0].shape} unknowns cannot be halved below {boxes[-1].shape}: a periodic axis needs an "
+            "even number of cells at every step; choose a multiple of 16, or the solver Direct"
+        )
+    ws = Workspace()
+    zero, one, minus = (ws.vector(boxes[0]) for _ in range(3))
+    setup, cycle = Tape(zero, one, minus), Tape(zero, one, minus)
+    levels = _write_setup(boxes, symmetric, setup, ws)
+    write_cycle(levels, cycle, sweeps)
+    first, last = levels[0], levels[-1]
+    return Plan(
+        fill=_fill_table(first, symmetric),
+        read=_table([_natural(first.box, c, first.b[c]) for c in first.box.colours]),
+        write=_table([_natural(first.box, c, first.x[c]) for c in first.box.colours]),
+        setup=setup.array(),
+        cycle=cycle.array(),
+        entries=_entries(last),
+        places=_natural_places(last),
+        size=ws.size + boxes[0].margin,
+        one=one - boxes[0].margin,
+        minus=minus - boxes[0].margin,
+        ones=boxes[0].length + 2 * boxes[0].margin,
+        levels=tuple(boxes),
+    )
+
+
+def _write_setup(boxes: Sequence[Box], symmetric: bool, tape: Tape, ws: Workspace) -> list[Level]:
+    axes = [tuple(s if b == a else 0 for b in range(boxes[0].dim)) for a in range(boxes[0].dim) for s in (-1, 1)]
+    level = empty_level(boxes[0], [(0,) * boxes[0].dim, *axes], symmetric, ws)
+    finish(level, tape, stored(level, symmetric))
+    levels = [level]
+    for box in boxes[1:]:
+        write_weights(level, tape, ws)
+        sums = write_galerkin(level, tape, ws, symmetric)
+        steps = sorted({step for _, step in sums} | {tuple(-s for s in step) for _, step in sums})
+        fine, level = level, empty_level(box, steps, symmetric, ws)
+        own = [(c, s) for c, s in stored(level, symmetric) if (carrier(fine.box, c), s) in sums]
+        split(tape, fine.box, box, [(c, level.coupling[c, s], sums[carrier(fine.box, c), s]) for c, s in own])
+        finish(level, tape, own)
+        levels.append(level)
+    return levels
+
+
+def _natural(box: Box, colour: Places, place: int) -> list[int]:
+    """The COPY row between a colour's vector and a flat array over all unknowns in natural order."""
+    strides = [int(np.prod(box.shape[a + 1 :])) for a in range(box.dim)]
+    start = sum(p * s for p, s in zip(colour, strides, strict=True))
+    tape = Tape(0, 0, 0)
+    tape.copy(place + box.first(), start, box.count(colour), box.strides, tuple(2 * s for s in strides))
+    return tape.rows[0]
+
+
+def _table(rows: list[list[int]]) -> Array:
+    return np.array(rows, dtype=np.uint64)
+
+
+def _fill_table(level: Level, symmetric: bool) -> Array:
+    """Rows `(arrays, colours, WIDTH)` for centre, plus of each axis, and minus of each axis."""
+    box = level.box
+    steps = [(0,) * box.dim]
+    for sign in (1,) if symmetric else (1, -1):
+        steps += [tuple(sign if b == a else 0 for b in range(box.dim)) for a in range(box.dim)]
+    return np.array(
+        [
+            [_natural(box, c, level.coupling[c, s]) if (c, s) in level.coupling else [0] * 21 for c in box.colours]
+            for s in steps
+        ],
+        dtype=np.uint64,
+    )
+
+
+def _natural_places(level: Level) -> Array:
+    """Places of right-hand side and solution of every unknown of the coarsest box, `(2, n)`."""
+    found = [(level.b[c] + k, level.x[c] + k) for c, k in _unknowns(level.box)]
+    return np.array(found, dtype=np.uint64).T.copy()
+
+
+def _unknowns(box: Box) -> list[tuple[Places, int]]:
+    """Colour and flat place of every unknown, in natural order."""
+    return [
+        (tuple(t % 2 for t in index), box.flat(tuple(1 + t // 2 for t in index)))
+        for index in product(*(range(n) for n in box.shape))
+    ]
+
+
+def _entries(level: Level) -> Array:
+    """Place in the workspace, row and column of every coupling of the coarsest box."""
+    box, rows = level.box, []
+    for row, index in enumerate(product(*(range(n) for n in box.shape))):
+        colour, place = _unknowns(box)[row] if row == 0 else _unknown(box, index)
+        for step in level.steps(colour):
+            other = [_moved(t, s, n, p) for t, s, n, p in zip(index, step, box.shape, box.periodic, strict=True)]
+            if None not in other:
+                column = reduce(lambda total, pair: total * pair[1] + pair[0], zip(other, box.shape, strict=True), 0)
+                rows.append((level.coupling[colour, step] + place, row, column))
+    return np.array(rows, dtype=np.uint64)
+
+
+def _unknown(box: Box, index: tuple[int, ...]) -> tuple[Places, int]:
+    return tuple(t % 2 for t in index), box.flat(tuple(1 + t // 2 for t in index))
+
+
+def _moved(t: int, step: int, n: int, periodic: bool) -> int | None:
+    if periodic:
+        return (t + step) % n
+    return t + step if 0 <= t + step < n else None
