@@ -50,12 +50,14 @@ def test_import_takes_less_than_half_a_second_beyond_the_interpreter():
 
 #: What may need a package that the base installation does not have; everything else works without.
 OPTIONAL = {
-    "torch": ("core.tensors", "io.readers.torch_file", "linmaps", "operators", "solvers.etdrk4_torch", "study.demo_darcy",
-              "surrogates.training", "testing.linmaps"),
+    "torch": ("core.tensors", "io.readers.torch_file", "io.writers.neuraloperator", "linmaps", "operators",
+              "solvers.etdrk4_torch", "study.demo_darcy", "surrogates.training", "testing.linmaps"),
     "meshio": ("io.readers.vtu",),
     "matplotlib": ("reports.figures", "reports.style"),
     "pypardiso": ("spaces.pardiso",),
-    "h5py": (), "xarray": (), "pymor": (),
+    "pyamg": ("solvers.amg",),
+    "h5py": ("io.readers.hdf5", "io.writers.pdebench", "io.writers.the_well"),
+    "xarray": (), "pymor": (),
 }  # fmt: skip
 
 WITHOUT_EXTRAS = """

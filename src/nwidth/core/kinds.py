@@ -31,6 +31,9 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "navier_stokes": "nwidth.problems.navier_stokes:NavierStokes",
         "thermal_block": "nwidth.problems.thermal_block:ThermalBlock",
         "power_module": "nwidth.problems.power_module:PowerModule",
+        "elasticity": "nwidth.problems.elasticity:Elasticity",
+        "elasticity_field": "nwidth.problems.elasticity_field:ElasticityField",
+        "elasticity_exact": "nwidth.problems.elasticity_exact:ElasticityExact",
         # surrogates
         "reduced-basis": "nwidth.rb.galerkin:ReducedBasis",
         "pod-regression": "nwidth.rb.pod_regression:PODRegressionSurrogate",
@@ -55,6 +58,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "h5py": "data",
         "xarray": "data",
         "meshio": "mesh",
+        "pyamg": "mesh",
         "matplotlib": "report",
         "pypardiso": "fast",
     }

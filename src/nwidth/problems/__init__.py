@@ -39,7 +39,17 @@ __all__ = [
 ]
 
 #: Names that `get` knows; each is loaded when it is asked for.
-ZOO = ("burgers", "darcy", "navier_stokes", "poisson", "power_module", "thermal_block")
+ZOO = (
+    "burgers",
+    "darcy",
+    "elasticity",
+    "elasticity_exact",
+    "elasticity_field",
+    "navier_stokes",
+    "poisson",
+    "power_module",
+    "thermal_block",
+)
 
 
 def get(name: str, **options: Any) -> Any:

@@ -12,8 +12,10 @@ from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, check_batched
 from nwidth.problems.base import BlackBox, Diffusive, Evolution, Linear, Problem, is_coercive
 from nwidth.problems.evolution import Semilinear
+from nwidth.problems.near_null import Kernel
 from nwidth.solvers.base import Solver
 from nwidth.solvers.etdrk4 import ETDRK4
+from nwidth.solvers.kernel import Grounded
 from nwidth.solvers.riesz_cg import RieszCG
 from nwidth.solvers.structure.solver import Structured
 
@@ -61,6 +63,8 @@ def _choose(problem: Problem) -> tuple[Solver, str]:
         return ETDRK4(), "semilinear in time on a torus: exponential Runge-Kutta of order 4 in Fourier space"
     if isinstance(problem, Diffusive) and is_coercive(problem):
         return RieszCG(), "diffusion on a grid: conjugate gradients with a fast sine transform, batched"
+    if isinstance(problem, Kernel):
+        return Grounded(), "a matrix with a kernel (pure Neumann): as many dofs held, the load checked"
     if isinstance(problem, Linear):
         return Structured(), "one sparse matrix per parameter: structure is looked for, else one factorisation each"
     raise InputError(

@@ -82,9 +82,11 @@ class MatrixProduct(InnerProduct):
 
 @dataclass(frozen=True, eq=False)
 class MeshSpace(FunctionSpace):
-    """One value per node of a mesh: nodes `(n, dim)`, elements `(E, corners)`, mask of free nodes `(n,)`.
+    """One value per node of a mesh, or a vector: nodes `(n, dim)`, elements `(E, corners)`, mask of free dofs `(N,)`.
 
-    `cell` names the element as VTK does: 'triangle', 'hexahedron' (corners x fastest, then y, then z: 'voxel'), ...
+    `cell` names the element as VTK does: 'triangle', 'triangle6' (with the middles of its edges), 'hexahedron' (corners
+    x fastest, then y, then z: 'voxel'), ... `names` of the components make it a space of vector fields `(C, n)`, with
+    N = C n dofs component by component; without names there is one number per node, N = n.
     """
 
     kind: ClassVar[str] = "mesh"
@@ -95,17 +97,25 @@ class MeshSpace(FunctionSpace):
     energy: Form
     mass: Form
     cell: str = "triangle"
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        count = len(self.nodes)
+        object.__setattr__(self, "names", tuple(self.names))
+        count = self.size
         shapes = {"free": np.shape(self.free), "energy": self.energy.matrix.shape, "mass": self.mass.matrix.shape}
         expected = {"free": (count,), "energy": (count, count), "mass": (count, count)}
         if shapes != expected:
-            raise InputError(f"a mesh with {count} nodes needs {expected}; got {shapes}")
+            parts = f" and {len(self.names)} components" if self.names else ""
+            raise InputError(f"a mesh with {len(self.nodes)} nodes{parts} needs {expected}; got {shapes}")
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (len(self.nodes),)
+        return (len(self.names), len(self.nodes)) if self.names else (len(self.nodes),)
+
+    @property
+    def components(self) -> Mapping[str, slice]:
+        count = len(self.nodes)
+        return {name: slice(i * count, (i + 1) * count) for i, name in enumerate(self.names or ("u",))}
 
     def points(self, mu: Mu | None = None) -> Array:
         return self.nodes
@@ -130,15 +140,17 @@ class MeshSpace(FunctionSpace):
             matrix = getattr(self, name).matrix
             arrays |= {f"{name}.{part}": getattr(matrix, part) for part in _PARTS}
         bounds = {name: getattr(self, name).lambda_min for name in _FORMS}
-        return Parts({"cell": self.cell, "lambda_min": bounds}, arrays, {})
+        names = {"names": list(self.names)} if self.names else {}
+        return Parts({"cell": self.cell, "lambda_min": bounds} | names, arrays, {})
 
     @classmethod
     def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
         """The space again. Raises InputError for parts that do not fit together."""
-        size = len(arrays["nodes"])
+        names = tuple(config.get("names", ()))
+        size = len(arrays["nodes"]) * max(1, len(names))
         forms = {name: _form(arrays, name, size, config["lambda_min"][name]) for name in _FORMS}
         free = np.asarray(arrays["free"], dtype=bool)
-        return cls(arrays["nodes"], arrays["elements"], free, cell=config["cell"], **forms)
+        return cls(arrays["nodes"], arrays["elements"], free, cell=config["cell"], names=names, **forms)
 
 
 def _form(arrays: Mapping[str, Array], name: str, size: int, lambda_min: float) -> Form:

@@ -92,9 +92,7 @@ class Sums(Source):
         self._theta, self._matrices, self._core = theta, matrices, core
         self.free = self._terms.free
         self._loads = np.ascontiguousarray(self._terms.loads[:, self.free])
-        total = sp.csr_array(sum(t * matrix for t, matrix in zip(theta, matrices, strict=True)))
-        total.sum_duplicates()
-        self.reference = total
+        self.reference = total(theta, matrices)
 
     def splits(self, mu: Mu) -> list[Split | None]:
         thetas, phis = self._problem.coefficients(mu)
@@ -107,6 +105,16 @@ class Sums(Source):
         rest = np.where(self._core, 0.0, theta - scale * self._theta)
         parts = [delta * self._matrices[q] for q, delta in enumerate(rest) if delta]
         return Split(scale, sp.csr_array(sum(parts)) if parts else None, phi @ self._loads, self._terms.lift)
+
+
+def total(scales: Real, matrices: list[sp.csr_array]) -> sp.csr_array:
+    """The sum with every entry that a term has: SciPy's own sum drops zeros, and with them a symmetric pattern."""
+    parts = [matrix.tocoo() for matrix in matrices]
+    data = np.concatenate([scale * part.data for scale, part in zip(scales, parts, strict=True)])
+    places = tuple(np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "col"))
+    whole = sp.coo_array((data, places), shape=matrices[0].shape).tocsr()
+    whole.sum_duplicates()
+    return whole
 
 
 def common_factor(old: Real, new: Real) -> float | None:
