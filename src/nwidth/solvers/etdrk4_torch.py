@@ -64,12 +64,14 @@ class Stepper:
         self._steps: dict[float, tuple[Tensor, ...]] = {}
         self._lead = tuple(range(-self.grid.dim, -1))
 
+    @torch.inference_mode()
     def start(self, fields: Real) -> State:
         """The state of fields `(B, *grid.shape)`."""
         values = torch.from_numpy(np.ascontiguousarray(fields, dtype=np.float64)).to(self._device, self._real)
         u = self._forward(values) * self._multiplier(np.ones(self._shape))
         return State(u, self._nonlinear(u))
 
+    @torch.inference_mode()
     def thinned(self, state: State, shape: tuple[int, ...]) -> Real:
         """Values at the points of a coarser grid, `(B, *shape)`, float64."""
         fields = self._inverse(state.u)
@@ -77,6 +79,7 @@ class Stepper:
             fields = fields.index_select(axis, torch.arange(0, n, n // m, device=fields.device))
         return to_array(fields)
 
+    @torch.inference_mode()
     def advance(self, state: State, length: float, steps: int) -> Advance:
         """The state after `steps` equal steps that cover `length`."""
         factors = self._factors(length / steps)
@@ -94,11 +97,13 @@ class Stepper:
         defect = self._size(self._parts(n - last) * factors[5]) / self._size(self._parts(u))
         return Advance(State(u, n), finite.cpu().numpy(), defect.double().cpu().numpy())
 
+    @torch.inference_mode()
     def distance(self, one: State, other: State) -> Real:
         """`‖u - v‖ / ‖v‖` in L², `(B,)`."""
         difference = self._size(self._parts(one.u - other.u))
         return (difference / self._size(self._parts(other.u))).double().cpu().numpy()
 
+    @torch.inference_mode()
     def rate(self, state: State) -> float:
         """The largest `‖N(u)‖ / ‖u‖` of the batch: one over the time in which something happens."""
         sizes = self._size(self._parts(state.n)) / self._size(self._parts(state.u))
