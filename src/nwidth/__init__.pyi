@@ -27,6 +27,7 @@ from .online.certify import certify as certify
 from .online.refine import refine as refine
 from .problems.base import Problem as Problem
 from .snapshots.base import Snapshots as Snapshots
+from .snapshots.export import export_snapshots as export_snapshots
 from .snapshots.generate import generate as generate
 from .snapshots.open import open_snapshots as open_snapshots
 from .solvers.choose import solve as solve

@@ -2,7 +2,9 @@
 
 import os
 import secrets
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,3 +36,35 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> P
     finally:
         temporary.unlink(missing_ok=True)
     return target
+
+
+@contextmanager
+def built_beside(target: Path) -> Iterator[Path]:
+    """A path beside `target` for a file or a folder, which takes its name when all went well and is removed when not.
+
+    For what needs more than a stream: libraries that open files themselves, data sets of several files. Raises
+    InputError where something is at `target` already or its folder does not exist, WorkError where the disk is full.
+    """
+    if target.exists():
+        raise InputError(f"{target} exists already; choose another place, or remove it first")
+    if not target.parent.is_dir():
+        raise InputError(f"the folder {target.parent} of {target.name} does not exist; create it first")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.building")
+    try:
+        yield temporary
+        for file in (path for path in (temporary, *temporary.rglob("*")) if path.is_file()):
+            _to_disk(file)
+        temporary.rename(target)
+    except OSError as error:
+        raise WorkError(
+            f"{target} could not be written: {error.strerror or error}; make room or choose another place, then repeat"
+        ) from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        temporary.unlink(missing_ok=True)
+
+
+def _to_disk(file: Path) -> None:
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nwidth.core.errors import InputError
 
-#: kind -> what to call it. The first eight are read; the others are recognised so that an error can name them.
+#: kind -> what to call it. The first nine are read; the others are recognised so that an error can name them.
 NAMES = {
     "model": "an nwidth model",
     "store": "a snapshot store (Zarr)",
@@ -16,8 +16,8 @@ NAMES = {
     "npy-folder": "a folder of NumPy arrays",
     "vtu": "a VTK unstructured grid (VTU)",
     "torch": "tensors saved by torch (.pt)",
-    "pickle": "a Python pickle, which could run code when opened",
     "hdf5": "an HDF5 file",
+    "pickle": "a Python pickle, which could run code when opened",
     "xml": "an XML file of another kind",
     "image": "an image",
     "pdf": "a PDF document",

@@ -118,6 +118,7 @@ ARRAY_READERS: Mapping[str, str] = MappingProxyType(
         "npy-folder": "nwidth.io.readers.numpy_files:read_npy_folder",
         "torch": "nwidth.io.readers.torch_file:read_torch",
         "vtu": "nwidth.io.readers.vtu:read_vtu_arrays",
+        "hdf5": "nwidth.io.readers.hdf5:read_hdf5",
     }
 )
 
