@@ -30,6 +30,7 @@ from .snapshots.base import Snapshots as Snapshots
 from .snapshots.export import export_snapshots as export_snapshots
 from .snapshots.generate import generate as generate
 from .snapshots.open import open_snapshots as open_snapshots
+from .snapshots.stream import stream as stream
 from .solvers.choose import solve as solve
 from .surrogates.base import Fitter as Fitter
 from .surrogates.base import Run as Run
