@@ -24,9 +24,11 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "points": "nwidth.spaces.points:Points",
         "two-valued-field": "nwidth.spaces.random_field:TwoValuedField",
         "log-normal-field": "nwidth.spaces.random_field:LogNormalField",
+        "stream-function": "nwidth.spaces.stream_function:StreamFunction",
         # problems
         "poisson": "nwidth.problems.poisson:Poisson",
         "darcy": "nwidth.problems.darcy:Darcy",
+        "advection_diffusion": "nwidth.problems.advection_diffusion:AdvectionDiffusion",
         "burgers": "nwidth.problems.burgers:Burgers",
         "navier_stokes": "nwidth.problems.navier_stokes:NavierStokes",
         "thermal_block": "nwidth.problems.thermal_block:ThermalBlock",

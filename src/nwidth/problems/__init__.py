@@ -40,6 +40,7 @@ __all__ = [
 
 #: Names that `get` knows; each is loaded when it is asked for.
 ZOO = (
+    "advection_diffusion",
     "burgers",
     "darcy",
     "elasticity",

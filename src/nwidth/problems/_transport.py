@@ -24,23 +24,23 @@ def _mean(left: float, right: float, harmonic: bool) -> float:
 def _across(
     a: Real, rate: float, area: Real, velocity: Real, periodic: bool, rules: tuple[bool, bool], up: Real, down: Real
 ) -> None:
-    """Faces of a direction with others inside it: a `(O, n, Q)`, area `(O, Q)`, velocity and faces `(O, n + 1, Q)`."""
+    """Faces of a direction with others inside it: a `(O, n, Q)`, area `(O, Q)`, velocity and faces `(O, n + 1, Q)`.
+
+    Walls are left to `_set_walls`. Upwind: (|b| + b) / 2 leaves below, (|b| - b) / 2 above; central: ± b / 2.
+    """
     outer, n, inner = a.shape
-    harmonic, central = rules
+    harmonic, side = rules[0], 0.0 if rules[1] else 0.5
     for o in range(outer):
-        for m in range(n + 1):
-            if (m == 0 or m == n) and not periodic:
-                up[o, m] = 0.0
-                down[o, m] = 0.0
-                continue
+        for m in range(0 if periodic else 1, n + 1 if periodic else n):
             low, high = (m - 1) % n, m % n
-            for q in range(inner):
-                up[o, m, q] = rate * area[o, q] * _mean(a[o, low, q], a[o, high, q], harmonic)
             if velocity.size:
                 for q in range(inner):
-                    flow, e = area[o, q] * velocity[o, m, q], up[o, m, q]
-                    up[o, m, q] = e + (0.5 * flow if central else max(flow, 0.0))
-                    down[o, m, q] = e - (0.5 * flow if central else min(flow, 0.0))
+                    e, flow = rate * _mean(a[o, low, q], a[o, high, q], harmonic), velocity[o, m, q]
+                    up[o, m, q] = area[o, q] * (e + side * abs(flow) + 0.5 * flow)
+                    down[o, m, q] = area[o, q] * (e + side * abs(flow) - 0.5 * flow)
+            else:
+                for q in range(inner):
+                    up[o, m, q] = rate * area[o, q] * _mean(a[o, low, q], a[o, high, q], harmonic)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -49,20 +49,22 @@ def _along(
 ) -> None:
     """Faces of the innermost direction: a `(O, n)`, area `(O,)`, velocity and faces `(O, n + 1)`."""
     outer, n = a.shape
-    harmonic, central = rules
+    harmonic, side = rules[0], 0.0 if rules[1] else 0.5
     for o in range(outer):
-        weight = rate * area[o]
-        for m in range(1, n):
-            up[o, m] = weight * _mean(a[o, m - 1], a[o, m], harmonic)
-        end = weight * _mean(a[o, n - 1], a[o, 0], harmonic) if periodic else 0.0
-        up[o, 0], up[o, n] = end, end
         if velocity.size:
-            for m in range(n + 1):
-                flow, e = area[o] * velocity[o, m], up[o, m]
-                up[o, m] = e + (0.5 * flow if central else max(flow, 0.0))
-                down[o, m] = e - (0.5 * flow if central else min(flow, 0.0))
-            if not periodic:
-                up[o, 0], down[o, 0], up[o, n], down[o, n] = 0.0, 0.0, 0.0, 0.0
+            for m in range(1, n):
+                e, flow = rate * _mean(a[o, m - 1], a[o, m], harmonic), velocity[o, m]
+                up[o, m] = area[o] * (e + side * abs(flow) + 0.5 * flow)
+                down[o, m] = area[o] * (e + side * abs(flow) - 0.5 * flow)
+        else:
+            for m in range(1, n):
+                up[o, m] = rate * area[o] * _mean(a[o, m - 1], a[o, m], harmonic)
+        if periodic:
+            e = rate * _mean(a[o, n - 1], a[o, 0], harmonic)
+            flow = velocity[o, 0] if velocity.size else 0.0
+            for m in (0, n):
+                up[o, m] = area[o] * (e + side * abs(flow) + 0.5 * flow)
+                down[o, m] = area[o] * (e + side * abs(flow) - 0.5 * flow)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -92,7 +94,7 @@ def _matrix(
 ) -> None:
     """Centre, plus and minus of one sample on the window that begins at `start`; minus may be empty."""
     _, n0, n1, n2 = centre.shape
-    s0, s1, s2 = start
+    s0, s1, s2 = int(start[0] > 0), int(start[1] > 0), int(start[2] > 0)  # 0 or 1, which the compiler can use
     for i in range(n0):
         for j in range(n1):
             p, q = i + s0, j + s1
@@ -147,7 +149,7 @@ def _loads(up: Triple, down: Triple, g: Real, inflow: Triple, b: int, start: Sta
     """Adds what enters at the edges of the window: inflow_d `(B, 2, T1, T2)` at walls, elsewhere the prescribed
     values g `(N0, N1, N2)` just outside (empty: zeros), for one sample."""
     n0, n1, n2 = load.shape
-    s0, s1, s2 = start
+    s0, s1, s2 = int(start[0] > 0), int(start[1] > 0), int(start[2] > 0)  # 0 or 1, which the compiler can use
     given = g.size > 0
     m0, m1, m2 = len(up[0]) - 1, up[1].shape[1] - 1, up[2].shape[2] - 1
     e0, e1, e2 = s0 + n0, s1 + n1, s2 + n2
@@ -181,7 +183,7 @@ def _loads(up: Triple, down: Triple, g: Real, inflow: Triple, b: int, start: Sta
 def _volumes_times(values: Real, widths: Triple, start: Start, out: Real) -> None:
     """`out = volume · values` on the window, values `(N0, N1, N2)`."""
     n0, n1, n2 = out.shape
-    s0, s1, s2 = start
+    s0, s1, s2 = int(start[0] > 0), int(start[1] > 0), int(start[2] > 0)  # 0 or 1, which the compiler can use
     for i in range(n0):
         for j in range(n1):
             area = widths[0][i + s0] * widths[1][j + s1]
@@ -213,28 +215,29 @@ def transport_stencils(
 ) -> None:
     """The matrices and loads of a batch on the window of unknowns that begins at `start`.
 
-    velocity, reaction, source and lift may have one row that all samples share; velocity, reaction and lift may be
+    a, velocity, reaction, source and lift may have one row that all samples share; velocity, reaction and lift may be
     empty. up and down: one sample's faces, workspace; the same arrays where nothing flows. rules: harmonic, central.
     areas_d `(T1, T2)` of the faces across d, rates: one over the distance of values; walls and inflow `(B, 2, T1, T2)`
     at the ends of d. minus is empty for symmetry.
     """
-    batch, n0, n1, n2 = a.shape
+    (batch, n0, n1, n2), shared = (len(load), *a.shape[1:]), len(a) == 1
     empty = velocity[0].reshape(-1)[:0]
     for b in range(batch):
+        coefficient = a[0 if shared else b]
         flow = velocity[0].size > 0
         v = b if len(velocity[0]) > 1 else 0
         v0 = velocity[0][v].reshape(1, n0 + 1, n1 * n2) if flow else empty.reshape(1, 0, 1)
-        v1 = velocity[1][v].reshape(n0, n1 + 1, n2) if flow else empty.reshape(1, 0, 1)
-        v2 = velocity[2][v].reshape(n0 * n1, n2 + 1) if flow else empty.reshape(1, 0)
+        v1 = velocity[1][v].reshape(n0, n1 + 1, n2) if flow and n1 > 1 else empty.reshape(1, 0, 1)
+        v2 = velocity[2][v].reshape(n0 * n1, n2 + 1) if flow and n2 > 1 else empty.reshape(1, 0)
         _across(
-            a[b].reshape(1, n0, n1 * n2), rates[0], areas[0].reshape(1, n1 * n2), v0, periodic[0], rules,
+            coefficient.reshape(1, n0, n1 * n2), rates[0], areas[0].reshape(1, n1 * n2), v0, periodic[0], rules,
             up[0].reshape(1, n0 + 1, n1 * n2), down[0].reshape(1, n0 + 1, n1 * n2),
         )  # fmt: skip
         if n1 > 1:
-            _across(a[b], rates[1], areas[1], v1, periodic[1], rules, up[1], down[1])
+            _across(coefficient, rates[1], areas[1], v1, periodic[1], rules, up[1], down[1])
         if n2 > 1:
             _along(
-                a[b].reshape(n0 * n1, n2), rates[2], areas[2].reshape(n0 * n1), v2, periodic[2], rules,
+                coefficient.reshape(n0 * n1, n2), rates[2], areas[2].reshape(n0 * n1), v2, periodic[2], rules,
                 up[2].reshape(n0 * n1, n2 + 1), down[2].reshape(n0 * n1, n2 + 1),
             )  # fmt: skip
         _set_walls(walls, b, periodic, up, down)

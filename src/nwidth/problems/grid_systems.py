@@ -97,8 +97,10 @@ def weights(grid: Grid) -> tuple[float, float, float]:
 
 
 def on_axes(values: Real, grid: Grid) -> Real:
-    """Nodal values `(B, *grid.shape)` as a contiguous array `(B, N0, N1, N2)`."""
-    return np.ascontiguousarray(values, dtype=np.float64).reshape(len(values), *padded(grid.shape))
+    """Nodal values `(B, *grid.shape)` as a contiguous array `(B, N0, N1, N2)`, a copy where they are read-only."""
+    # compiled loops would be compiled once more for arrays that must not be written
+    nodal = np.require(values, np.float64, ["C_CONTIGUOUS", "WRITEABLE"])
+    return nodal.reshape(len(values), *padded(grid.shape))
 
 
 def shared(values: Real) -> Real:

@@ -43,11 +43,7 @@ class GridTerms:
     @cached_property
     def lift(self) -> Real:
         """The prescribed values at their nodes, zero elsewhere, `(B, N)`."""
-        field = np.zeros((len(self.a), *self.grid.shape))
-        for side, values in self.data.items():
-            if side.word == "dirichlet" and self.grid.centring == "node":
-                field[side.layer()] = values
-        return self.grid.flatten(field)
+        return prescribed(self.grid, self.data, len(self.a))
 
     def stencils(self, whole: bool = False) -> Stencils:
         """The matrices and loads on the free dofs; `whole`: on all dofs, nothing cut off, loads without prescribed
@@ -61,15 +57,15 @@ class GridTerms:
         plus, minus = ([np.empty((batch, *(box if p else (0, 0, 0)))) for p in present] for _ in range(2))
         nodes = padded(grid.shape)
         up = _triple([np.empty([n + (d == axis) for d, n in enumerate(nodes)]) for axis in range(3)])
-        down = up if self.velocity is None else _triple([np.zeros_like(u) for u in up])
+        down = up if self.velocity is None else _triple([np.empty_like(u) for u in up])
         none = np.empty((batch, 0, 0, 0))
         walls, inflow = self._walls
         w0, w1, w2 = (d.widths for d in axes)
         periodic = (axes[0].periodic, axes[1].periodic, axes[2].periodic)
         transport_stencils(
-            on_axes(self.a, grid), self._flow, self._nodal(self.reaction), self._nodal(self.source),
+            on_axes(shared(self.a), grid), self._flow, self._nodal(self.reaction), self._nodal(self.source),
             none if whole or not self.lift.any() else self.lift.reshape(batch, *nodes),
-            (w0, w1, w2), (np.outer(w1, w2), np.outer(w0, w2), np.outer(w0, w1)),
+            (w0, w1, w2), _areas(w0, w1, w2, present),
             (1 / axes[0].spacing, 1 / axes[1].spacing, 1 / axes[2].spacing), periodic,
             (self.face == "harmonic", self.scheme == "central"), walls, inflow, start, up, down,
             centre, _triple(plus), (none, none, none) if self.velocity is None else _triple(minus), load,
@@ -98,7 +94,7 @@ class GridTerms:
 
     @property
     def _flow(self) -> tuple[Real, Real, Real]:
-        """The face velocities in the layout of three axes; zeros across an axis that the grid does not have."""
+        """The face velocities in the layout of three axes; none across an axis that the grid does not have."""
         if self.velocity is None:
             return _triple([np.empty((1, 0, 0, 0))] * 3)
         nodes, given = padded(self.grid.shape), dict(zip(AXES[self.grid.dim], self.velocity, strict=True))
@@ -106,10 +102,10 @@ class GridTerms:
         flows = []
         for axis in range(3):
             shape = [n + (d == axis) for d, n in enumerate(nodes)]
-            values = shared(given[axis]) if len(rows) == 1 and axis in given else given.get(axis)
-            rows_here = min(rows) if values is None else len(values)
-            flow = np.zeros((rows_here, *shape)) if values is None else values.reshape(rows_here, *shape)
-            flows.append(np.ascontiguousarray(flow, dtype=np.float64))
+            values = np.empty((0, *shape)) if axis not in given else given[axis]
+            values = shared(values) if len(rows) == 1 else values
+            values = np.require(values, np.float64, ["C_CONTIGUOUS", "WRITEABLE"])
+            flows.append(values.reshape(len(values), *shape))
         return _triple(flows)
 
     def _nodal(self, values: Real | None) -> Real:
@@ -122,6 +118,8 @@ class GridTerms:
         across = [[n for d, n in enumerate(nodes) if d != axis] for axis in range(3)]
         leaves, enters = ([np.zeros((batch, 2, *shape)) for shape in across] for _ in range(2))
         for side in self.grid.sides:
+            if side.word == "dirichlet" and self.grid.centring == "node":
+                continue  # its own values are prescribed, and the next ones are inside
             axis = AXES[self.grid.dim][side.axis]
             for target, values in zip((leaves[axis], enters[axis]), self._wall(side), strict=True):
                 target[:, side.end] = values.reshape(len(values), *target.shape[2:])
@@ -139,7 +137,7 @@ class GridTerms:
         data, kappa = self.data.get(side, zero), self.kappa.get(side, zero)
         out = zero if self.velocity is None else (2 * side.end - 1) * self.velocity[side.axis][side.layer()]
         if self.grid.centring == "node":
-            return (zero, zero) if side.word == "dirichlet" else (area * (kappa + out), area * data)
+            return area * (kappa + out), area * data
         half = 2.0 * self.a[side.layer()] / direction.spacing
         if side.word == "dirichlet":
             fixed, slope = data, zero
@@ -151,10 +149,29 @@ class GridTerms:
         return area * leaves, area * (half - np.where(carried, 0.0, out)) * fixed
 
 
+def prescribed(grid: Grid, data: Mapping[Side, Real], batch: int) -> Real:
+    """The values of Dirichlet sides at the nodes that lie on them, zero elsewhere, `(B, N)`."""
+    field = np.zeros((batch, *grid.shape))
+    for side, values in data.items():
+        if side.word == "dirichlet" and grid.centring == "node":
+            field[side.layer()] = values
+    return grid.flatten(field)
+
+
 def _three(grid: Grid) -> tuple[GridAxis, GridAxis, GridAxis]:
     """The directions on three axes."""
     given = dict(zip(AXES[grid.dim], grid.directions, strict=True))
     return given.get(0, _ABSENT), given.get(1, _ABSENT), given.get(2, _ABSENT)
+
+
+def _areas(w0: Real, w1: Real, w2: Real, present: list[bool]) -> tuple[Real, Real, Real]:
+    """Areas of the faces across each axis, `(T1, T2)`; empty for an axis that is missing."""
+    none = np.empty((0, 0))
+    return (
+        np.outer(w1, w2),
+        np.outer(w0, w2) if present[1] else none,
+        np.outer(w0, w1) if present[2] else none,
+    )
 
 
 def _triple(arrays: list[Real]) -> tuple[Real, Real, Real]:

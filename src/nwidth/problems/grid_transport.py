@@ -1,6 +1,7 @@
 """Diffusion, transport and reaction on a grid, with any boundary: what a problem writes is its coefficients."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 
@@ -9,10 +10,11 @@ import numpy as np
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.validation import as_mu, batch_size, check_batched
+from nwidth.problems._flow import stream_velocity
 from nwidth.problems.base import System, Systems
 from nwidth.problems.grid_stencil_systems import GridPattern, StencilSystems, column_sums, multiply
-from nwidth.problems.grid_systems import FaceRule, Rule, check_coefficient, check_values
-from nwidth.problems.grid_terms import GridTerms, Scheme
+from nwidth.problems.grid_systems import FaceRule, Rule, check_values
+from nwidth.problems.grid_terms import GridTerms, Scheme, prescribed
 from nwidth.problems.stencils import Stencilled, Stencils
 from nwidth.spaces.grid import Grid, Side
 
@@ -89,6 +91,13 @@ class GridTransport(Stencilled):
         """The systems of a batch, as products."""
         return StencilSystems(*self._prepared(mu))
 
+    def lift(self, mu: Mu | Array) -> Real:
+        """The prescribed values at their nodes, dofs `(B, N)`, zero on the free ones."""
+        mu = as_mu(mu, self.parameters.names)
+        batch = batch_size(mu)
+        held = [s for s in self.space.sides if s.word == "dirichlet" and self.space.centring == "node"]
+        return prescribed(self.space, self._data_on(mu, held), batch)
+
     def assemble(self, mu: Mu | Array) -> System:
         """The system of a single parameter; its matrix has the pattern of every other."""
         mu = as_mu(mu, self.parameters.names)
@@ -104,21 +113,26 @@ class GridTransport(Stencilled):
         """The checked coefficients and data of a batch."""
         mu = as_mu(mu, self.parameters.names)
         grid, batch = self.space, batch_size(mu)
-        a = check_coefficient(self.coefficient(mu), grid)
+        a = check_values("coefficient", self.coefficient(mu), grid.shape, "positive", grid.axes(), batch)
         velocity, reaction = self.velocity(mu), self.reaction(mu)
         if velocity is not None:
             velocity = _check_velocity(velocity, grid, batch)
         if reaction is not None:
             reaction = check_values("reaction", reaction, grid.shape, "zero or positive", grid.axes(), batch)
         source = check_values("source", self.source(mu), grid.shape, "finite", grid.axes(), batch)
-        data, kappa = {}, {}
-        for side in grid.sides:
-            values = self.boundary_data(mu, side)
-            if values is not None:
-                data[side] = _on_side("boundary_data", values, side, "finite", batch)
-            if side.word == "robin":
-                kappa[side] = _on_side("transfer", self.transfer(mu, side), side, "positive", batch)
+        kappa = {
+            side: _on_side("transfer", self.transfer(mu, side), side, "positive", batch)
+            for side in grid.sides
+            if side.word == "robin"
+        }
+        data = self._data_on(mu, grid.sides)
         return GridTerms(grid, a, source, velocity, reaction, data, kappa, self.face, self.scheme)
+
+    def _data_on(self, mu: Mu, sides: Iterable[Side]) -> dict[Side, Real]:
+        """The boundary data that there is on these sides, checked."""
+        given = {side: self.boundary_data(mu, side) for side in sides}
+        batch = batch_size(mu)
+        return {s: _on_side("boundary_data", v, s, "finite", batch) for s, v in given.items() if v is not None}
 
     def _prepared(self, mu: Mu | Array) -> tuple[GridTerms, Stencils]:
         terms = self.terms(mu)
@@ -174,11 +188,15 @@ def _check_velocity(velocity: tuple[Real, ...], grid: Grid, batch: int) -> tuple
         shape = tuple(n + (d == axis) for d, n in enumerate(grid.shape))
         name = f"velocity across direction {axis}"
         values = check_values(name, values, shape, "finite", batch=batch)
-        ends = np.take(values, 0, axis + 1), np.take(values, -1, axis + 1)
-        if direction.periodic and not np.allclose(*ends, rtol=1e-12, atol=1e-12 * float(np.abs(values).max())):
+        if direction.periodic and not _ends_agree(values, axis + 1):
             raise InputError(f"{name}: the first and the last face are one, but differ; the direction is periodic")
         checked.append(values)
     return tuple(checked)
+
+
+def _ends_agree(values: Real, axis: int) -> bool:
+    room = 1e-12 * float(np.abs(values).max(initial=0.0))
+    return bool(np.all(np.abs(np.take(values, 0, axis) - np.take(values, -1, axis)) <= room))
 
 
 def from_stream_function(psi: Real, grid: Grid) -> tuple[Real, Real]:
@@ -193,7 +211,8 @@ def from_stream_function(psi: Real, grid: Grid) -> tuple[Real, Real]:
         raise InputError(f"a stream function gives a flow in two dimensions; the grid has {grid.dim}")
     psi = check_batched("psi", psi, (grid.shape[0] + 1, grid.shape[1] + 1))
     w0, w1 = (direction.widths for direction in grid.directions)
-    return np.diff(psi, axis=2) / w1, -np.diff(psi, axis=1) / w0[:, None]
+    psi = np.require(psi, np.float64, ["C_CONTIGUOUS", "WRITEABLE"])
+    return stream_velocity(psi, 1.0 / w0, 1.0 / w1)
 
 
 def _on_side(name: str, values: Real, side: Side, rule: Rule, batch: int) -> Real:
