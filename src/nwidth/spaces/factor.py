@@ -60,7 +60,7 @@ class Pattern:
         return int(np.count_nonzero(self.indices == self.rows)) == self.size
 
     @cached_property
-    def _mirror(self) -> Array | None:
+    def mirror(self) -> Array | None:
         """Position of entry (j, i) for each entry (i, j); None where the pattern is not symmetric."""
         by_column = sp.csr_array(
             (np.arange(len(self.indices)), self.indices, self.indptr), shape=(self.size, self.size)
@@ -70,10 +70,10 @@ class Pattern:
 
     def symmetric(self, values: Array) -> bool:
         """Whether the matrix with these values equals its transpose, up to rounding."""
-        if self._mirror is None:
+        if self.mirror is None:
             return False
         scale = np.abs(values).max(initial=0.0)
-        return bool(np.abs(values - values[self._mirror]).max(initial=0.0) <= _SYMMETRY * scale)
+        return bool(np.abs(values - values[self.mirror]).max(initial=0.0) <= _SYMMETRY * scale)
 
     def matrix(self, values: Array) -> sp.csr_array:
         """The matrix with these values (nothing is copied)."""

@@ -1,0 +1,160 @@
+"""The compiled loops of the batched factorisation A = L D Lᵀ: over panels and tiles; samples are the last axis.
+
+Arrays of numbers are `(entries, lanes)` for real matrices and `(entries, 2, lanes)` for complex ones. See
+`ldlt_symbolic.Analysis` for the tables, `ldlt_tiles` and `ldlt_sweeps` for what happens inside.
+"""
+
+import numba
+import numpy as np
+
+from nwidth.core.arrays import Array
+from nwidth.spaces.ldlt_sweeps import backward_tile, backward_triangle, forward_tile, forward_triangle
+from nwidth.spaces.ldlt_tiles import eliminate_tile, factor_triangle, scale_tile, update_tile
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def interleave(values: Array, source: Array, out: Array) -> None:
+    """Entries `source (m,)` of `values (B, entries, parts)` as `out (m, parts, lanes)`; the last sample fills up."""
+    last, parts, lanes = values.shape[0] - 1, out.shape[1], out.shape[2]
+    for e in range(len(source)):
+        here = source[e]
+        for p in range(parts):
+            for lane in range(lanes):
+                out[e, p, lane] = values[min(lane, last), here, p]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def separate(x: Array, target: Array, out: Array) -> None:
+    """The way back: `x (m, parts, lanes)` as entries `target (m,)` of `out (B, entries, parts)`."""
+    for e in range(len(target)):
+        for p in range(out.shape[2]):
+            for sample in range(len(out)):
+                out[sample, target[e], p] = x[e, p, sample]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def largest(entries: Array) -> Array:
+    """The largest |part of an entry| of each lane of `(m, parts, lanes)`."""
+    out = np.zeros(entries.shape[2])
+    for e in range(len(entries)):
+        for p in range(entries.shape[1]):
+            for lane in range(entries.shape[2]):
+                size = abs(entries[e, p, lane])
+                out[lane] = size if size > out[lane] else out[lane]
+    return out
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def factorise(
+    factor: Array, inverses: Array, entries: Array, scale: Array, scratch: Array, least: Array, smallest: Array,
+    panels: Array, starts: Array, target: Array, places: Array, fresh: Array, fresh_starts: Array,
+) -> None:  # fmt: skip
+    """Fill the panels with `entries (m, parts * lanes)` times `scale (lanes,)` and eliminate them in order.
+
+    A panel is cleared and filled just before the first panel that updates it: once through memory, not twice.
+    """
+    flat = factor.reshape(len(factor), -1)
+    for panel in range(len(panels)):
+        for i in range(fresh_starts[panel], fresh_starts[panel + 1]):
+            _fill(flat, entries, scale, panels[fresh[i]], starts[fresh[i]], starts[fresh[i] + 1], target)
+        begin, _, column, width, tiles, _, first = panels[panel]
+        step, above = 4 * width, (width + 3) // 4
+        for c in range(above):
+            k, columns = 4 * c, min(4, width - 4 * c)
+            scale_tile(scratch, factor, begin + c * step, k, inverses, column)
+            factor_triangle(factor, begin + c * step, scratch, k, columns, inverses, column + k, least, smallest)
+            for t in range(c + 1, above + tiles):
+                eliminate_tile(factor, begin + t * step, scratch, k, columns)
+        for q in range(above, above + tiles):
+            scale_tile(scratch, factor, begin + q * step, width, inverses, column)
+            for r in range(q, above + tiles):
+                update_tile(factor, begin + r * step, scratch, width, places, first)
+                first += 16
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _fill(flat: Array, entries: Array, scale: Array, panel: Array, first: int, last: int, target: Array) -> None:
+    lanes = len(scale)
+    for i in range(panel[0], panel[1]):
+        for lane in range(flat.shape[1]):
+            flat[i, lane] = 0.0
+    for e in range(first, last):
+        i = target[e]
+        for part in range(0, flat.shape[1], lanes):
+            for lane in range(lanes):
+                flat[i, part + lane] = entries[e, part + lane] * scale[lane]
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _sweep(factor: Array, inverses: Array, x: Array, sums: Array, panels: Array, below: Array) -> None:
+    """`x (n + 1, ..., lanes)` becomes `(L D Lᵀ)⁻¹ x`; its last row is a bin for padding."""
+    for panel in range(len(panels)):
+        begin, _, column, width, tiles, under, _ = panels[panel]
+        step, above = 4 * width, (width + 3) // 4
+        for c in range(above):
+            forward_triangle(x, column, factor, begin + c * step, 4 * c, min(4, width - 4 * c), inverses)
+        for t in range(tiles):
+            forward_tile(x, below, under + 4 * t, factor, begin + (above + t) * step, width, column)
+    x[-1] = 0.0
+    for panel in range(len(panels) - 1, -1, -1):
+        begin, _, column, width, tiles, under, _ = panels[panel]
+        step, above = 4 * width, (width + 3) // 4
+        sums[:width] = 0.0
+        for t in range(tiles):
+            backward_tile(sums, x, below, under + 4 * t, factor, begin + (above + t) * step, width)
+        for c in range(above - 1, -1, -1):
+            tile, columns = begin + c * step, min(4, width - 4 * c)
+            backward_triangle(sums, x, column, factor, tile, 4 * c, columns, inverses)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def correct(
+    r: Array, inward: Array, outward: Array, x: Array,
+    factor: Array, inverses: Array, work: Array, sums: Array, panels: Array, below: Array,
+) -> None:  # fmt: skip
+    """`x += outward * (L D Lᵀ)⁻¹ (inward * r)` for r, x `(n, parts, lanes)` and factors `(lanes,)`.
+
+    A factor of zero leaves that sample as it is. `work (n + 1, ..., lanes)` has the precision of the factor.
+    """
+    flat = work.reshape(len(work), -1)
+    lanes = len(inward)
+    for i in range(len(r)):
+        for part in range(r.shape[1]):
+            for lane in range(lanes):
+                flat[i, part * lanes + lane] = r[i, part, lane] * inward[lane]
+    flat[-1] = 0.0
+    _sweep(factor, inverses, work, sums, panels, below)
+    for i in range(len(r)):
+        for part in range(r.shape[1]):
+            for lane in range(lanes):
+                x[i, part, lane] += flat[i, part * lanes + lane] * outward[lane]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def subtract_product(entries: Array, rows: Array, columns: Array, x: Array, r: Array) -> None:
+    """`r -= A x` for symmetric A given by its lower triangle, all `(entries, parts, lanes)`, in float64."""
+    for e in range(len(rows)):
+        i, j = rows[e], columns[e]
+        _subtract(entries[e], x[j], r[i])
+        if i != j:
+            _subtract(entries[e], x[i], r[j])
+
+
+@numba.njit(nogil=True, error_model="numpy", inline="always")
+def _subtract(a: Array, x: Array, r: Array) -> None:
+    lanes = a.shape[1]
+    for lane in range(lanes):
+        r[0, lane] -= a[0, lane] * x[0, lane]
+    if len(a) == 2:
+        for lane in range(lanes):
+            r[0, lane] += a[1, lane] * x[1, lane]
+            r[1, lane] -= a[0, lane] * x[1, lane] + a[1, lane] * x[0, lane]
+
+
+def aligned(shape: tuple[int, ...], dtype: type | np.dtype) -> Array:
+    """An array of zeros that starts at a multiple of 64 bytes: a vector never straddles two cache lines."""
+    dtype = np.dtype(dtype)
+    count = int(np.prod(shape)) * dtype.itemsize
+    memory = np.zeros(count + 64, dtype=np.uint8)
+    begin = -memory.ctypes.data % 64
+    return memory[begin : begin + count].view(dtype).reshape(shape)

@@ -1,0 +1,227 @@
+"""Symbolic analysis of A = L D Lᵀ: everything that depends on where a symmetric matrix has entries, found once.
+
+An ordering that keeps the factor sparse (minimum degree on A + Aᵀ), the elimination tree, the structure of L, and
+supernodes: runs of columns with one set of rows, stored as dense panels. The numerical kernels then follow tables and
+make no decision. Reference: Davis, Rajamanickam, Sid-Lakhdar, "A survey of direct methods for sparse linear systems",
+Acta Numerica 25 (2016), sections 4, 7 and 9.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as sla
+
+from nwidth.core.arrays import Array, Real
+from nwidth.core.errors import InputError
+from nwidth.spaces.factor import Pattern
+from nwidth.spaces.ldlt_structure import column_structure, elimination_tree, first_descendants, positions, postorder
+
+#: Rows that one tile of a panel holds; the columns of a panel are eliminated in groups of as many.
+TILE = 4
+#: Columns of the widest panel: its scaled tile stays in the first-level cache.
+WIDEST = 32
+#: A supernode joins its parent while the zeros that this stores stay below the share for its width (columns, share).
+_RELAXED = ((4, 0.5), (8, 0.35), (16, 0.25), (32, 0.1), (1 << 30, 0.05))
+#: Entries of the position tables are 32-bit.
+_LIMIT = 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """Tables for the numerical factorisation of all matrices with one symmetric pattern.
+
+    `order (n,)`: row k of the permuted matrix is row `order[k]` of A. Its lower triangle has the entries `rows`,
+    `columns (m,)`, grouped by panel (`starts (panels + 1,)`); `source (m,)` is each one's position among the values of
+    the pattern, `mirror (m,)` that of the transposed entry, `target (m,)` its place in the stored factor.
+
+    A panel of w columns and b rows below them is stored as tiles of four rows, `w` columns each, rows innermost: the
+    triangle first (rounded up to whole tiles), then the rows below (too). Entry 0 of the storage is a bin for what
+    padding computes. `panels (s, 7)`: begin and end in the storage, first column, w, tiles below, begin in `below`,
+    begin in `places`. `below`: the row of each stored row below the triangle (n for padding). `places`: where each
+    product of two such rows is subtracted, 16 per pair of tiles. `fresh[fresh_starts[i]:fresh_starts[i + 1]]`: panels
+    that nothing has touched before panel i, to be filled with the values of A just in time.
+    """
+
+    pattern: Pattern
+    order: Array
+    rows: Array
+    columns: Array
+    starts: Array
+    source: Array
+    mirror: Array
+    target: Array
+    panels: Array
+    below: Array
+    places: Array
+    fresh: Array
+    fresh_starts: Array
+    storage: int
+    entries: int
+
+    @property
+    def size(self) -> int:
+        """Number of unknowns."""
+        return len(self.order)
+
+    @property
+    def widest(self) -> int:
+        """Columns of the widest panel."""
+        return int(self.panels[:, 3].max(initial=0))
+
+
+def analyse(pattern: Pattern, order: Array | None = None) -> Analysis:
+    """The analysis of a symmetric pattern; `order (n,)` replaces the minimum-degree ordering (position -> row).
+
+    Raises InputError where entry (i, j) is there and (j, i) is not, for an order that is not a permutation, or where
+    the factor has more entries than 32-bit tables can name.
+    """
+    if pattern.mirror is None:
+        raise InputError("the pattern is not symmetric: entry (i, j) is there and (j, i) is not; use solvers.Direct")
+    size = pattern.size
+    order = minimum_degree(pattern) if order is None else np.asarray(order, dtype=np.int64)
+    if not np.array_equal(np.sort(order), np.arange(size)):
+        raise InputError(f"the order is not a permutation of the {size} unknowns; give every row number once")
+    starts, indices, _ = _permuted(pattern, order)
+    order = order[postorder(elimination_tree(starts, indices))]
+    starts, indices, source = _permuted(pattern, order)
+    parents = elimination_tree(starts, indices)
+    l_starts, l_rows = column_structure(starts, indices, parents)
+    firsts, lasts, rows_of = _supernodes(parents, np.diff(l_starts))
+    below = [l_rows[l_starts[c] : l_starts[c + 1]] for c in rows_of]
+    return _tables(pattern, order, _Lower(starts, indices, source), *_split(firsts, lasts, below))
+
+
+def minimum_degree(pattern: Pattern) -> Array:
+    """SuperLU's multiple minimum degree ordering of A + Aᵀ, `(n,)`: position -> row."""
+    off = pattern.matrix(np.where(pattern.indices == pattern.rows, 0.0, -1.0))
+    matrix = sp.csc_array(off + sp.diags_array(1.0 + np.diff(pattern.indptr)))
+    # an incomplete factorisation that drops everything gives the ordering without the work
+    lu = sla.spilu(
+        matrix,
+        permc_spec="MMD_AT_PLUS_A",
+        drop_tol=1.0,
+        fill_factor=1.0,
+        diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
+    )
+    return np.argsort(lu.perm_c)
+
+
+@dataclass(frozen=True, eq=False)
+class _Lower:
+    """The lower triangle of the permuted matrix in compressed rows, and where its values come from."""
+
+    starts: Array
+    indices: Array
+    source: Array
+
+    @property
+    def rows(self) -> Array:
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+
+def _permuted(pattern: Pattern, order: Array) -> tuple[Array, Array, Array]:
+    """Compressed rows of the lower triangle of the permuted matrix, and the position of each entry's value."""
+    number = np.empty(len(order), dtype=np.int64)
+    number[order] = np.arange(len(order))
+    i, j = number[pattern.rows], number[pattern.indices]
+    source = np.flatnonzero(i >= j)
+    source = source[np.lexsort((j[source], i[source]))]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(i[source], minlength=len(order)))])
+    return starts.astype(np.int64), j[source], source
+
+
+def _supernodes(parents: Array, counts: Array) -> tuple[list[int], list[int], list[int]]:
+    """First column, end, and the column whose rows count, of each supernode; children join parents where it pays."""
+    stack: list[tuple[int, int, int]] = []  # first, end, zeros stored so far
+    for column, rows in enumerate(counts.tolist()):
+        first, zeros = column, 0
+        while stack and first > 0 and first <= parents[first - 1] <= column:
+            begin, end, stored = stack[-1]
+            merged = _stored(column + 1 - begin, rows)
+            own = _stored(end - begin, int(counts[end - 1])) + _stored(column + 1 - first, rows)
+            extra = merged - own + stored + zeros
+            if extra > 0 and extra > _share(column + 1 - begin) * merged:
+                break
+            first, zeros = begin, extra
+            stack.pop()
+        stack.append((first, column + 1, zeros))
+    return [s[0] for s in stack], [s[1] for s in stack], [s[1] - 1 for s in stack]
+
+
+def _stored(width: int, rows: int) -> int:
+    return width * (width + 1) // 2 + width * rows
+
+
+def _share(width: int) -> float:
+    return next(share for columns, share in _RELAXED if width <= columns)
+
+
+def _split(firsts: list[int], lasts: list[int], below: list[Array]) -> tuple[Array, Array, list[Array]]:
+    """Supernodes as panels of at most `WIDEST` columns, in equal parts of whole tiles."""
+    begins, ends, rows = [], [], []
+    for first, last, under in zip(firsts, lasts, below, strict=True):
+        parts = -(-(last - first) // WIDEST)
+        step = -(-(last - first) // (parts * TILE)) * TILE
+        for begin in range(first, last, step):
+            end = min(begin + step, last)
+            begins.append(begin)
+            ends.append(end)
+            rows.append(np.concatenate([np.arange(end, last), under]))
+    return np.array(begins, dtype=np.int64), np.array(ends, dtype=np.int64), rows
+
+
+def _tables(pattern: Pattern, order: Array, lower: _Lower, begins: Array, ends: Array, under: list[Array]) -> Analysis:
+    size, widths = len(order), ends - begins
+    counts = np.array([len(rows) for rows in under], dtype=np.int64)
+    tiles = -(-counts // TILE)
+    panels = np.zeros((len(begins), 7), dtype=np.int64)
+    lengths = (-(-widths // TILE) + tiles) * TILE * widths
+    panels[:, 1] = 1 + np.cumsum(lengths)
+    panels[:, 0] = panels[:, 1] - lengths
+    panels[:, 2], panels[:, 3], panels[:, 4] = begins, widths, tiles
+    panels[:, 5] = np.cumsum(tiles * TILE) - tiles * TILE
+    pairs = TILE * TILE * tiles * (tiles + 1) // 2
+    panels[:, 6] = np.cumsum(pairs) - pairs
+    storage = 1 + int(lengths.sum())
+    if max(storage, int(pairs.sum())) > _LIMIT:
+        raise InputError(f"the factor needs {storage:.1e} entries, 32-bit tables end at {_LIMIT}; use another solver")
+    below = np.full(int(tiles.sum()) * TILE, size, dtype=np.int32)
+    slots = np.repeat(panels[:, 5] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+    below[slots] = np.concatenate(under) if under else 0
+    owner = np.repeat(np.arange(len(begins)), widths)
+    i, j = lower.rows, lower.indices
+    by_panel = np.lexsort((i, j, owner[j]))
+    i, j, source = i[by_panel], j[by_panel], lower.source[by_panel]
+    places, target = positions(panels, below, counts, owner, i, j, int(pairs.sum()))
+    first = first_descendants(panels, below, counts, owner)
+    fresh = np.argsort(first, kind="stable")
+    return Analysis(
+        pattern=pattern,
+        order=order,
+        rows=i.astype(np.int32),
+        columns=j.astype(np.int32),
+        starts=np.searchsorted(owner[j], np.arange(len(begins) + 1)),
+        source=source,
+        mirror=_mirror(pattern)[source],
+        target=target,
+        panels=panels,
+        below=below,
+        places=places,
+        fresh=fresh,
+        fresh_starts=np.searchsorted(first[fresh], np.arange(len(begins) + 1)),
+        storage=storage,
+        entries=int((widths * (widths + 1) // 2 + widths * counts).sum()),
+    )
+
+
+def _mirror(pattern: Pattern) -> Array:
+    mirror = pattern.mirror
+    return np.zeros(0, dtype=np.int64) if mirror is None else mirror
+
+
+def lower_values(analysis: Analysis, values: Real) -> sp.csr_array:
+    """The lower triangle of the permuted matrix for one sample's values `(nnz,)` (for checks)."""
+    entries = (values[analysis.source], (analysis.rows, analysis.columns))
+    return sp.csr_array(entries, shape=(analysis.size, analysis.size))
