@@ -174,10 +174,12 @@ def _with_values(factor: Factor, values: Array) -> Factor:
 
 
 def _apply(reference: sp.csr_array, splits: Sequence[Split], w: Array) -> Array:
-    """`A_i w_i` for every sample."""
-    products = np.ascontiguousarray((reference @ np.ascontiguousarray(w.T)).T)
+    """`A_i w_i` for every sample; one product each is as fast as all at once, and needs no transposed copies."""
+    products = np.empty(w.shape, dtype=np.result_type(reference.dtype, w.dtype))
     for i, split in enumerate(splits):
-        products[i] *= split.scale
+        products[i] = reference @ w[i]
+        if split.scale != 1.0:
+            products[i] *= split.scale
         if split.change is not None:
             products[i] += split.change @ w[i]
     return products

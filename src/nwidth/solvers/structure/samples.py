@@ -96,15 +96,15 @@ class Sums(Source):
 
     def splits(self, mu: Mu) -> list[Split | None]:
         thetas, phis = self._problem.coefficients(mu)
-        return [self._split(theta, phi) for theta, phi in zip(thetas, phis, strict=True)]
+        return [self._split(theta, load) for theta, load in zip(thetas, phis @ self._loads, strict=True)]
 
-    def _split(self, theta: Real, phi: Real) -> Split | None:
+    def _split(self, theta: Real, load: Array) -> Split | None:
         scale = common_factor(self._theta[self._core], theta[self._core])
-        if scale is None or not (np.isfinite(theta).all() and np.isfinite(phi).all()):
+        if scale is None or not np.isfinite(theta).all():
             return None
         rest = np.where(self._core, 0.0, theta - scale * self._theta)
         parts = [delta * self._matrices[q] for q, delta in enumerate(rest) if delta]
-        return Split(scale, sp.csr_array(sum(parts)) if parts else None, phi @ self._loads, self._terms.lift)
+        return Split(scale, sp.csr_array(sum(parts)) if parts else None, load, self._terms.lift)
 
 
 def total(scales: Real, matrices: list[sp.csr_array]) -> sp.csr_array:

@@ -113,8 +113,10 @@ def _answered(problem: Linear, reference: Reference, mu: Mu, stop: Tolerance) ->
     if len(rows):
         known = [split for split in splits if split is not None]
         answers = reference.solve(known)
-        dofs[rows] = np.stack([split.lift for split in known])
-        dofs[np.ix_(rows, np.flatnonzero(reference.structure.source.free))] += answers.w
+        places = np.flatnonzero(reference.structure.source.free)
+        for row, split, w in zip(rows, known, answers.w, strict=True):
+            dofs[row] = split.lift
+            dofs[row, places] += w
         residual[rows], solves[rows] = answers.residual, answers.solves
     stats = {"residual": residual, "iterations": solves.astype(int), "seconds": np.zeros(count)}
     good = residual <= (stop.value if stop.kind == "residual" else _DEFAULT.value)
