@@ -11,11 +11,13 @@ from nwidth.core.errors import InputError
 from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, check_batched
 from nwidth.problems.base import BlackBox, Diffusive, Evolution, Linear, Problem, is_coercive
-from nwidth.problems.evolution import Semilinear
+from nwidth.problems.evolution import LinearEvolution, Semilinear
 from nwidth.problems.near_null import Kernel
 from nwidth.solvers.base import Solver
 from nwidth.solvers.etdrk4 import ETDRK4
+from nwidth.solvers.implicit import CrankNicolson
 from nwidth.solvers.kernel import Grounded
+from nwidth.solvers.multigrid import Multigrid, suits
 from nwidth.solvers.riesz_cg import RieszCG
 from nwidth.solvers.structure.solver import Structured
 
@@ -61,8 +63,12 @@ def _choose(problem: Problem) -> tuple[Solver, str]:
         return OwnSolver(), "the problem brings its own solver"
     if isinstance(problem, Semilinear):
         return ETDRK4(), "semilinear in time on a torus: exponential Runge-Kutta of order 4 in Fourier space"
+    if isinstance(problem, LinearEvolution):
+        return CrankNicolson(), "linear in time: Crank-Nicolson with a smoothed start, one factorisation for all steps"
+    if suits(problem):
+        return Multigrid(), "nearest neighbours on a grid: multigrid inside conjugate gradients or BiCGStab"
     if isinstance(problem, Diffusive) and is_coercive(problem):
-        return RieszCG(), "diffusion on a grid: conjugate gradients with a fast sine transform, batched"
+        return RieszCG(), "diffusion on a grid: conjugate gradients with a fast transform, batched"
     if isinstance(problem, Kernel):
         return Grounded(), "a matrix with a kernel (pure Neumann): as many dofs held, the load checked"
     if isinstance(problem, Linear):

@@ -29,9 +29,8 @@ def solve_batch(
 ) -> None:  # fmt: skip
     """Solve every system for x `(B, N)`, started from what stands there; see `Multigrid.solve`."""
     samples, n0, n1, n2 = centre.shape
-    vectors, axes = np.zeros((8, n0 * n1 * n2)), fill.shape[0] // (1 if symmetric else 2)
-    coarse = places.shape[1]
-    inverse, small = np.zeros((coarse, coarse), dtype=np.float32), np.zeros((2, coarse), dtype=np.float32)
+    vectors, coarse = np.zeros((8, n0 * n1 * n2)), places.shape[1]
+    inverse, small = np.zeros((coarse, coarse), dtype=ws.dtype), np.zeros((2, coarse), dtype=ws.dtype)
     for i in range(samples):
         c, p0, p1, p2 = centre[i].ravel(), plus[0][i].ravel(), plus[1][i].ravel(), plus[2][i].ravel()
         m0, m1, m2 = minus[0][i].ravel(), minus[1][i].ravel(), minus[2][i].ravel()
@@ -46,7 +45,7 @@ def solve_batch(
             status[i] = SINGULAR
             continue
         cycles = (ws, read, write, cycle, inverse, places, small, scale, constants[i])
-        load_norm = np.sqrt(dot(rhs[i], rhs[i]))
+        load_norm, last = np.sqrt(dot(rhs[i], rhs[i])), np.inf
         for _ in range(restarts):
             if symmetric:
                 ended, steps = _conjugate_gradients(matrix, cycles, rhs[i], x[i], tolerance * load_norm,
@@ -61,8 +60,10 @@ def solve_batch(
             residuals[i] = norm / load_norm if load_norm > 0.0 else norm
             met = norm <= tolerance * load_norm
             status[i] = CONVERGED if met else (MAX_ITERATIONS if ended == CONVERGED else ended)
-            if met or ended == MAX_ITERATIONS:
+            # a residual that a whole run does not halve has met the rounding of its own evaluation
+            if met or ended == MAX_ITERATIONS or not norm < 0.5 * last:
                 break
+            last = norm
 
 
 @numba.njit(cache=True, nogil=True)

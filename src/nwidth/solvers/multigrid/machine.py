@@ -128,7 +128,7 @@ def _eight(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _inverse(out: Array, ws: Array, n: int, o: int, base: int) -> None:
-    one, zero = np.float32(1), np.float32(0)
+    one, zero = ws.dtype.type(1), ws.dtype.type(0)
     for k in range(n):
         value = ws[base + k]
         out[o + k] = zero if value == zero else -one / value
@@ -136,7 +136,7 @@ def _inverse(out: Array, ws: Array, n: int, o: int, base: int) -> None:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _guarded(out: Array, ws: Array, n: int, o: int, base: int, scale: int) -> None:
-    one, zero = np.float32(1), np.float32(0)
+    one, zero = ws.dtype.type(1), ws.dtype.type(0)
     for k in range(n):
         left, right = ws[base + k], ws[scale + k]
         value = left if left > right else right
@@ -170,7 +170,7 @@ def _dense(ws: Array, inverse: Array, places: Array, small: Array) -> None:
     for i in range(n):
         small[0, i] = ws[places[0, i]]
     for i in range(n):
-        total = np.float32(0)
+        total = ws.dtype.type(0)
         for j in range(n):
             total += inverse[i, j] * small[0, j]
         ws[places[1, i]] = total

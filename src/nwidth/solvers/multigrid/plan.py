@@ -9,7 +9,7 @@ import numpy as np
 
 from nwidth.core.arrays import Array
 from nwidth.core.errors import InputError
-from nwidth.solvers.multigrid.colours import Box, Places
+from nwidth.solvers.multigrid.colours import Box, Places, backward
 from nwidth.solvers.multigrid.cycle import write_cycle
 from nwidth.solvers.multigrid.hierarchy import (
     Level,
@@ -26,7 +26,7 @@ from nwidth.solvers.multigrid.tape import Tape, Workspace
 #: An axis is not halved where its couplings are weaker than the strongest ones by more than this factor.
 _ANISOTROPY = 4.0
 #: Most unknowns of the coarsest box, whose inverse is formed.
-_COARSEST = 600
+COARSEST = 600
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +72,14 @@ def schedule(shape: Places, periodic: tuple[bool, ...], strength: Sequence[float
         pull = [p / 4 if h else p for p, h in zip(pull, halved, strict=True)]
 
 
+def coarsest(boxes: Sequence[Box]) -> int:
+    """Unknowns of the coarsest box."""
+    return int(np.prod(boxes[-1].shape))
+
+
 def make_plan(boxes: Sequence[Box], symmetric: bool, sweeps: int) -> Plan:
     """Writes the tapes. Raises InputError where the boxes do not get small enough (odd periodic axes)."""
-    coarsest = int(np.prod(boxes[-1].shape))
-    if coarsest > _COARSEST:
+    if coarsest(boxes) > COARSEST:
         raise InputError(
             f"a grid of {boxes[0].shape} unknowns cannot be halved below {boxes[-1].shape}: a periodic axis needs an "
             "even number of cells at every step; choose a multiple of 16, or the solver Direct"
@@ -92,7 +96,7 @@ def make_plan(boxes: Sequence[Box], symmetric: bool, sweeps: int) -> Plan:
         write=_table([_natural(first.box, c, first.x[c]) for c in first.box.colours]),
         setup=setup.array(),
         cycle=cycle.array(),
-        entries=_entries(last),
+        entries=_entries(last, symmetric),
         places=_natural_places(last),
         size=ws.size + boxes[0].margin,
         one=one - boxes[0].margin,
@@ -149,33 +153,32 @@ def _fill_table(level: Level, symmetric: bool) -> Array:
 
 def _natural_places(level: Level) -> Array:
     """Places of right-hand side and solution of every unknown of the coarsest box, `(2, n)`."""
-    found = [(level.b[c] + k, level.x[c] + k) for c, k in _unknowns(level.box)]
+    found = [(level.b[c] + k, level.x[c] + k) for _, c, k in _unknowns(level.box)]
     return np.array(found, dtype=np.uint64).T.copy()
 
 
-def _unknowns(box: Box) -> list[tuple[Places, int]]:
-    """Colour and flat place of every unknown, in natural order."""
+def _unknowns(box: Box) -> list[tuple[tuple[int, ...], Places, int]]:
+    """Index, colour and flat place of every unknown, in natural order."""
     return [
-        (tuple(t % 2 for t in index), box.flat(tuple(1 + t // 2 for t in index)))
+        (index, tuple(t % 2 for t in index), box.flat(tuple(1 + t // 2 for t in index)))
         for index in product(*(range(n) for n in box.shape))
     ]
 
 
-def _entries(level: Level) -> Array:
+def _entries(level: Level, symmetric: bool) -> Array:
     """Place in the workspace, row and column of every coupling of the coarsest box."""
     box, rows = level.box, []
-    for row, index in enumerate(product(*(range(n) for n in box.shape))):
-        colour, place = _unknowns(box)[row] if row == 0 else _unknown(box, index)
+    for row, (index, colour, place) in enumerate(_unknowns(box)):
         for step in level.steps(colour):
             other = [_moved(t, s, n, p) for t, s, n, p in zip(index, step, box.shape, box.periodic, strict=True)]
-            if None not in other:
+            # where every coupling is stored once, the way back is the same number (halos do not hold it if a
+            # periodic axis is odd)
+            if None not in other and not (symmetric and backward(step)):
                 column = reduce(lambda total, pair: total * pair[1] + pair[0], zip(other, box.shape, strict=True), 0)
                 rows.append((level.coupling[colour, step] + place, row, column))
+                if symmetric and any(step):
+                    rows.append((level.coupling[colour, step] + place, column, row))
     return np.array(rows, dtype=np.uint64)
-
-
-def _unknown(box: Box, index: tuple[int, ...]) -> tuple[Places, int]:
-    return tuple(t % 2 for t in index), box.flat(tuple(1 + t // 2 for t in index))
 
 
 def _moved(t: int, step: int, n: int, periodic: bool) -> int | None:

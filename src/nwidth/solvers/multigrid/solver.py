@@ -16,7 +16,7 @@ from nwidth.problems.base import Problem, is_coercive
 from nwidth.problems.stencils import Stencilled, Stencils
 from nwidth.solvers.base import Solver
 from nwidth.solvers.multigrid.krylov import solve_batch
-from nwidth.solvers.multigrid.plan import Plan, make_plan, schedule
+from nwidth.solvers.multigrid.plan import COARSEST, Plan, coarsest, make_plan, schedule
 from nwidth.spaces._layout import AXES
 from nwidth.spaces.grid import Grid
 
@@ -25,8 +25,20 @@ _DEFAULT = Tolerance("residual", 1e-8)
 _PIECE = 2_000_000
 #: Relative size of a load's mean beyond which a pure Neumann or periodic problem has no solution.
 _BALANCED = 1e-9
+#: Contrast of the couplings beyond which float32 loses the smallest eigenvalues, and the cycle runs in float64.
+_CONTRAST = 2e4
 #: Steps of a sample's history that are kept.
 _KEPT = 256
+
+
+def suits(problem: Problem) -> bool:
+    """Whether `Multigrid` solves the problem: stencils on a grid that can be coarsened to a small one."""
+    if not isinstance(problem, Stencilled) or not isinstance(problem.space, Grid):
+        return False
+    axes = problem.space.directions
+    shape = tuple(axis.free.stop - axis.free.start for axis in axes)
+    boxes = schedule(shape, tuple(axis.periodic for axis in axes), [1.0] * len(axes))
+    return coarsest(boxes) <= COARSEST
 
 
 @dataclass
@@ -38,12 +50,12 @@ class MultigridState:
 
     problem: Stencilled
     plans: dict[tuple[object, ...], Plan] = field(default_factory=dict)
-    workspace: Array = field(default_factory=lambda: np.empty(0, dtype=np.float32))
+    workspaces: dict[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Multigrid(Solver):
-    """Krylov iteration in float64, preconditioned by one V-cycle in float32, for problems that are `Stencilled`.
+    """Krylov iteration in float64, preconditioned by one V-cycle in float32 (float64 at high contrast), for problems that are `Stencilled`.
 
     Symmetric matrices: conjugate gradients; others: BiCGStab. The cycle: `sweeps` Gauss-Seidel sweeps by colours before
     and after, interpolation that follows the operator, Galerkin coarse matrices (see `hierarchy`); axes with weak
@@ -170,30 +182,30 @@ class _Work:
         """Iterate the chosen samples, those with the same plan together."""
         self.status[self.unbalanced] = Status.SINGULAR
         self.x[self.unbalanced] = np.nan
-        plans = _plans(self.stencils, solver.sweeps, state)
-        for plan, members in plans:
-            chosen = members[rows[members] & ~self.unbalanced[members]]
+        for group in _groups(self.stencils, solver.sweeps, state):
+            chosen = group.rows[rows[group.rows] & ~self.unbalanced[group.rows]]
             if len(chosen) == len(self.x):
-                self._run(solver, state, plan, tolerance, self.stencils, slice(None))
+                self._run(solver, state, group, tolerance, self.stencils, slice(None))
             elif len(chosen):
-                self._run(solver, state, plan, tolerance, self.stencils.take(chosen), chosen)
+                self._run(solver, state, group, tolerance, self.stencils.take(chosen), chosen)
 
     def _run(
         self,
         solver: Multigrid,
         state: MultigridState,
-        plan: Plan,
+        group: "_Group",
         tolerance: float,
         part: Stencils,
         rows: Array | slice,
     ) -> None:
+        plan = group.plan
         x, status, iterations = self.x[rows], self.status[rows], self.iterations[rows]
         residual, history = self.residual[rows], self.history[rows]
         size = len(x)
         solve_batch(
             part.centre, part.plus, part.minus or part.plus, part.symmetric, part.constants, part.periodic,
             part.load.reshape(size, -1), x, tolerance, solver.max_iterations, solver.restarts,
-            _workspace(state, plan), plan.fill, plan.read, plan.write, plan.setup, plan.cycle, plan.entries,
+            _workspace(state, group), plan.fill, plan.read, plan.write, plan.setup, plan.cycle, plan.entries,
             plan.places, status, iterations, residual, history,
         )  # fmt: skip
         self.x[rows], self.status[rows], self.iterations[rows] = x, status, iterations
@@ -216,30 +228,43 @@ class _Work:
         return "; ".join(said)
 
 
-def _plans(stencils: Stencils, sweeps: int, state: MultigridState) -> list[tuple[Plan, Array]]:
-    """The plan of every sample, by the strength of the couplings along the axes; each is made once."""
+@dataclass(frozen=True)
+class _Group:
+    """Samples that run on the same plan in the same precision."""
+
+    plan: Plan
+    precision: str
+    rows: Array
+
+
+def _groups(stencils: Stencils, sweeps: int, state: MultigridState) -> list[_Group]:
+    """The samples by the strength of their couplings along the axes, and by contrast; each plan is made once."""
     axes = AXES[sum(n > 1 for n in stencils.shape) or 1]
-    shape = tuple(stencils.shape[a] for a in axes)
-    periodic = tuple(stencils.periodic[a] for a in axes)
-    strength = np.stack([np.abs(stencils.plus[a][:, ::3, ::3, ::3]).mean(axis=(1, 2, 3)) for a in axes], axis=1)
+    shape, periodic = (tuple(values[a] for a in axes) for values in (stencils.shape, stencils.periodic))
+    # every third unknown is enough to tell
+    parts = [np.abs(stencils.plus[a][:, ::3, ::3, ::3]).reshape(len(stencils), -1) for a in axes]
+    strength = np.stack([part.mean(axis=1) for part in parts], axis=1)
     strength = np.maximum(strength, strength.max(axis=1, keepdims=True) * 1e-9) + np.finfo(float).tiny
+    contrast = np.max([part.max(axis=1) / np.where(part > 0, part, np.inf).min(axis=1) for part in parts], axis=0)
     # to the power of two: samples that differ by less share a plan
     classes = np.round(np.log2(strength / strength.max(axis=1, keepdims=True)))
-    found = []
+    classes = np.column_stack([classes, contrast > _CONTRAST])
+    groups = []
     for kind in np.unique(classes, axis=0):
-        boxes = tuple(schedule(shape, periodic, [float(2.0**k) for k in kind]))
+        boxes = tuple(schedule(shape, periodic, [float(2.0**k) for k in kind[:-1]]))
         key = (boxes, stencils.symmetric, sweeps)
         if key not in state.plans:
             state.plans[key] = make_plan(boxes, stencils.symmetric, sweeps)
-        found.append((state.plans[key], np.flatnonzero((classes == kind).all(axis=1))))
-    return found
+        rows = np.flatnonzero((classes == kind).all(axis=1))
+        groups.append(_Group(state.plans[key], "float64" if kind[-1] else "float32", rows))
+    return groups
 
 
-def _workspace(state: MultigridState, plan: Plan) -> Array:
+def _workspace(state: MultigridState, group: _Group) -> Array:
     """The workspace, zero but for the constant vectors of the plan."""
-    if len(state.workspace) < plan.size:
-        state.workspace = np.empty(plan.size, dtype=np.float32)
-    ws = state.workspace
+    plan, ws = group.plan, state.workspaces.get(group.precision)
+    if ws is None or len(ws) < plan.size:
+        ws = state.workspaces[group.precision] = np.empty(plan.size, dtype=group.precision)
     ws[:] = 0.0
     ws[plan.one : plan.one + plan.ones] = 1.0
     ws[plan.minus : plan.minus + plan.ones] = -1.0
