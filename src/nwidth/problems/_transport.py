@@ -284,6 +284,20 @@ def _add_mirrored(c: Real, w: Real, wraps: bool, sign: float, out: Real) -> None
 
 
 @numba.njit(cache=True, nogil=True)
+def _add_neighbours(plus: Real, minus: Real, w: Real, sign: float, out: Real) -> None:
+    """Both neighbours of an innermost axis that is not periodic, all lines as one: couplings across their ends are 0.
+
+    Flat arrays `(n,)`; minus is empty for symmetric matrices.
+    """
+    n = len(w)
+    for i in range(n - 1):
+        out[i] += (abs(plus[i]) if sign == 0.0 else plus[i]) * w[i + 1]
+    below = minus[1:] if len(minus) else plus
+    for i in range(n - 1):
+        out[i + 1] += (abs(below[i]) if sign == 0.0 else below[i]) * w[i]
+
+
+@numba.njit(cache=True, nogil=True)
 def stencil_product(
     centre: Real, plus: Triple, minus: Triple, periodic: Flags, sign: float, w: Real, out: Real
 ) -> None:
@@ -297,6 +311,9 @@ def stencil_product(
                     out[b, i, j, k] = (abs(value) if sign == 0.0 else value) * w[b, i, j, k]
         for d in range(3):
             if plus[d].size == 0:
+                continue
+            if d == 2 and not periodic[2]:
+                _add_neighbours(plus[2][b].ravel(), minus[2][b].ravel(), w[b].ravel(), sign, out[b].ravel())
                 continue
             shape = (1, n0, n1 * n2) if d == 0 else (n0, n1, n2) if d == 1 else (n0 * n1, n2, 1)
             x, y = w[b].reshape(shape), out[b].reshape(shape)

@@ -1,13 +1,14 @@
 """What every diffusion problem on a grid shares: systems, matrix and stability from its nodal data."""
 
 from abc import abstractmethod
+from dataclasses import replace
 
 import numpy as np
 
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.validation import as_mu
-from nwidth.problems.base import Coercive, Diffusive, Stability, Systems
+from nwidth.problems.base import Coercive, Diffusive, Stability, System, Systems
 from nwidth.problems.grid_range import energy_range
 from nwidth.problems.grid_systems import FaceRule, GridSystems, check_coefficient, dirichlet_stencils
 from nwidth.problems.grid_transport import GridTransport
@@ -59,6 +60,14 @@ class GridDiffusion(GridTransport, Diffusive, Coercive):
         mu = as_mu(mu, self.parameters.names)
         a = self._positive(mu)
         return dirichlet_stencils(self.space, a, *self._data(mu, len(a)), self.face)
+
+    def assemble(self, mu: Mu | Array) -> System:
+        """The system of a single parameter; its matrix has the pattern of every other."""
+        system = super().assemble(mu)
+        if not self.space.inside:
+            return system
+        batch = self.systems(mu)
+        return replace(system, load=batch.load[0], lift=batch.lift[0])
 
     def lift(self, mu: Mu | Array) -> Real:
         """The prescribed values, dofs `(B, N)`, zero on the free ones."""

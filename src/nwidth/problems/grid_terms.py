@@ -9,7 +9,7 @@ import numpy as np
 
 from nwidth.core.arrays import Array, Real
 from nwidth.problems._transport import transport_stencils
-from nwidth.problems.grid_systems import FaceRule, on_axes, shared
+from nwidth.problems.grid_systems import FaceRule, on_axes, one_block, shared
 from nwidth.problems.stencils import Stencils
 from nwidth.spaces._layout import AXES, padded
 from nwidth.spaces.grid import Grid, Side
@@ -53,12 +53,14 @@ class GridTerms:
         start = (0, 0, 0) if whole else (axes[0].free.start, axes[1].free.start, axes[2].free.start)
         box = tuple(d.size if whole else d.free.stop - d.free.start for d in axes)
         present = [d in AXES[grid.dim] for d in range(3)]
-        centre, load = np.empty((batch, *box)), np.empty((batch, *box))
-        plus, minus = ([np.empty((batch, *(box if p else (0, 0, 0)))) for p in present] for _ in range(2))
-        nodes = padded(grid.shape)
-        up = _triple([np.empty([n + (d == axis) for d, n in enumerate(nodes)]) for axis in range(3)])
-        down = up if self.velocity is None else _triple([np.empty_like(u) for u in up])
-        none = np.empty((batch, 0, 0, 0))
+        nodes, flows, empty = padded(grid.shape), self.velocity is not None, (batch, 0, 0, 0)
+        shapes = [(batch, *box) if p else empty for p in present]
+        centre, load, p0, p1, p2, m0, m1, m2 = one_block(
+            (batch, *box), (batch, *box), *shapes, *(shapes if flows else [empty] * 3)
+        )
+        faces = [tuple(n + (d == axis) for d, n in enumerate(nodes)) for axis in range(3)]
+        u0, u1, u2, *rest = one_block(*faces, *(faces if flows else []))
+        none = np.empty(empty)
         walls, inflow = self._walls
         w0, w1, w2 = (d.widths for d in axes)
         periodic = (axes[0].periodic, axes[1].periodic, axes[2].periodic)
@@ -67,13 +69,13 @@ class GridTerms:
             none if whole or not self.lift.any() else self.lift.reshape(batch, *nodes),
             (w0, w1, w2), _areas(w0, w1, w2, present),
             (1 / axes[0].spacing, 1 / axes[1].spacing, 1 / axes[2].spacing), periodic,
-            (self.face == "harmonic", self.scheme == "central"), walls, inflow, start, up, down,
-            centre, _triple(plus), (none, none, none) if self.velocity is None else _triple(minus), load,
+            (self.face == "harmonic", self.scheme == "central"), walls, inflow, start,
+            (u0, u1, u2), _triple(rest) if flows else (u0, u1, u2), centre, (p0, p1, p2), (m0, m1, m2), load,
         )  # fmt: skip
         return Stencils(
             centre,
-            _triple(plus),
-            None if self.velocity is None else _triple(minus),
+            (p0, p1, p2),
+            (m0, m1, m2) if flows else None,
             load,
             periodic,
             np.zeros(batch, dtype=bool),
