@@ -15,9 +15,11 @@ from nwidth.core.arrays import Real
 from nwidth.core.kinds import available
 
 if available("pypardiso"):
-    from _pardiso import MINIMUM_DEGREE, NESTED_DISSECTION, Pardiso
+    from _pardiso import MINIMUM_DEGREE, NESTED_DISSECTION, Pardiso, repeatable
 if available("pyamg"):
     import pyamg
+
+__all__ = ["RTOL", "Solve", "contestants", "missing", "repeatable"]
 
 RTOL = 1e-8
 #: Packages that a contestant needs.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from _contestants import RTOL, Solve, contestants, missing
+from _contestants import RTOL, Solve, contestants, missing, repeatable
 from _harness import Row, absent
 from _krylov import similar_order
 
@@ -157,6 +157,7 @@ def rows(race: Race, targets: Mapping[str, float]) -> list[Row]:
             fair = ours.exact and theirs.exact
             ratio = theirs.milliseconds / ours.milliseconds if fair else float("nan")
             detail: dict[str, Any] = {"nwidth": ours.detail(), name: theirs.detail()}
+            detail |= {"mkl_repeatable": repeatable()} if name.startswith("Pardiso") else {}
             detail |= {} if fair else {"reason": f"a residual is above {RTOL:g}"}
             out.append(Row(title, ratio, "x", target, ">=", detail))
         else:

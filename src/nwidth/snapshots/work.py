@@ -153,7 +153,11 @@ def solve_block(job: Job, state: Any, quantities: Mapping[str, Quantity], rows: 
     if "residual" not in solution.stats and isinstance(job.problem, Linear):
         statistics["residual"] = _residuals(job.problem, mu, fields)
     block = Block(index, mu, fields, status, statistics, outputs)
-    return block, solution.note, failure
+    if (status == Status.CONVERGED).all():
+        return block, solution.note, failure
+    # what the solver says of a batch with failures is about these: how their residuals went, say
+    said = f"samples {index[0]} to {index[-1]}: {solution.note}" if solution.note else ""
+    return block, "", failure or said
 
 
 def output_values(quantity: Quantity, fields: Array, shape: tuple[int, ...]) -> Array:
