@@ -30,6 +30,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "darcy": "nwidth.problems.darcy:Darcy",
         "advection_diffusion": "nwidth.problems.advection_diffusion:AdvectionDiffusion",
         "burgers": "nwidth.problems.burgers:Burgers",
+        "heat": "nwidth.problems.heat:Heat",
         "navier_stokes": "nwidth.problems.navier_stokes:NavierStokes",
         "thermal_block": "nwidth.problems.thermal_block:ThermalBlock",
         "power_module": "nwidth.problems.power_module:PowerModule",

@@ -46,6 +46,7 @@ ZOO = (
     "elasticity",
     "elasticity_exact",
     "elasticity_field",
+    "heat",
     "navier_stokes",
     "poisson",
     "power_module",
