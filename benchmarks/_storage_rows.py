@@ -11,6 +11,7 @@ from _harness import Row
 
 import nwidth as nw
 from nwidth.problems.darcy import Darcy
+from nwidth.snapshots.generate import default_chunk
 
 #: Samples are generated to disk in a process of their own, and the largest resident size is printed after each call.
 _GROWTH = """
@@ -44,9 +45,10 @@ def _growth(quick: bool) -> Row:
 def _rates(n: int, count: int, seed: int) -> list[Row]:
     problem = Darcy(n)
     nw.generate(problem, 64, seed)
+    chunks = [range(a, a + default_chunk(problem)) for a in range(0, count, default_chunk(problem))]
     with tempfile.TemporaryDirectory() as folder:
         ways: dict[str, Callable[[], object]] = {
-            "draw the parameters only": lambda: [problem.parameters.sample([i], seed) for i in range(count)],
+            "draw the parameters only": lambda: [problem.parameters.sample(rows, seed) for rows in chunks],
             "generate in memory, one worker": lambda: nw.generate(problem, count, seed, workers=1),
             "generate in memory": lambda: nw.generate(problem, count, seed),
             "generate on disk": lambda: nw.generate(problem, count, seed, path=Path(folder) / "a.zarr"),

@@ -416,6 +416,7 @@ def test_the_default_chunk_depends_on_the_problem_alone():
 def test_progress_shows_rate_and_time_left(capsys):
     generate(Waves(), 20, chunk=4, progress=True)
     shown = capsys.readouterr()
+    assert "OwnSolver, the problem brings its own solver" in shown.err
     assert "20/20" in shown.err
     assert "/s" in shown.err
     assert not shown.out

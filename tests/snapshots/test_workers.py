@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import tracemalloc
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -139,9 +140,15 @@ def test_processes_are_started_only_where_they_save_more_than_they_cost(monkeypa
     reference = generate(problem, 20, chunk=4)
     assert "more processes would save about" in reference.provenance["parallel"]
     monkeypatch.setattr(crews, "_WORTH_SECONDS", 0.0)
+    monkeypatch.setattr(crews.joblib, "cpu_count", lambda only_physical_cores: 2)
     snapshots = generate(problem, 20, chunk=4)
     assert snapshots.provenance["parallel"].startswith("processes: expected to save")
     same(snapshots, reference)
+    for gain, kind in ((0.0, "processes"), (np.inf, "one thread")):
+        monkeypatch.setattr(crews, "_GAIN", gain)
+        snapshots = generate(problem, 44, chunk=2)
+        assert snapshots.provenance["parallel"].startswith(f"{kind}: measured: 2 processes are")
+        np.testing.assert_array_equal(snapshots.fields[:20], np.asarray(generate(problem, 20, chunk=2).fields))
 
 
 def test_the_store_keeps_how_each_part_was_made(tmp_path):
@@ -167,6 +174,35 @@ def test_every_sample_has_a_residual_and_a_time_whatever_the_solver_reports():
     np.testing.assert_allclose(silent.stats["residual"], spoken.stats["residual"], rtol=1e-6)
     assert (silent.stats["seconds"] > 0).all()
     assert (silent.stats["iterations"] == -1).all()
+
+
+def test_what_a_solver_says_of_a_failure_is_kept_with_its_samples(caplog):
+    class Telling(Watched):
+        def solve(self, state, mu, x0=None, stop=None):
+            answer = super().solve(state, mu, x0, stop)
+            status = np.where(mu["k"] > 0.8, Status.MAX_ITERATIONS, Status.CONVERGED)
+            bad = np.flatnonzero(status != Status.CONVERGED)
+            note = f"sample {bad[0]}: residuals 1e-1, 1e-2" if len(bad) else "all well"
+            return Solution(answer.field, status, answer.stats, note)
+
+    snapshots = generate(Waves(), 24, chunk=8, solver=Telling(), workers=1)
+    bad = np.flatnonzero(snapshots.status != Status.CONVERGED)
+    assert 0 < len(bad) < 24
+    first = bad[0] // 8 * 8
+    assert f"samples {first} to {first + 7}: sample {bad[0] - first}: residuals 1e-1, 1e-2" in caplog.text
+    assert snapshots.provenance["notes"] in ([], ["all well"])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_memory_does_not_grow_with_the_samples_on_disk(workers, tmp_path):
+    """The peak of what is allocated, after a first run that loads and compiles."""
+    peaks = []
+    for i, count in enumerate((40, 40, 400)):
+        tracemalloc.start()
+        generate(Darcy(16, modes=8), count, chunk=4, workers=workers, solver=Free(), path=tmp_path / f"{i}.zarr")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < peaks[1] + 500_000  # the 360 more samples are 1.7 MB
 
 
 def test_wrong_numbers_of_workers():

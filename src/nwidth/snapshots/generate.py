@@ -30,8 +30,8 @@ from nwidth.solvers.choose import default_solver, explain
 _LOG = logging.getLogger("nwidth")
 #: A black box may take minutes for each sample: what an interruption can lose is kept small.
 _LARGEST_BLACK_BOX_CHUNK = 8
-#: Reasons of failed solves that a store keeps in words; the status of every sample is kept in any case.
-_KEPT_FAILURES = 20
+#: Different notes of the solver, and reasons of failed solves, that are kept in words; every sample keeps its status.
+_KEPT = 20
 
 
 def generate(
@@ -136,7 +136,7 @@ class _Run:
                 _remove_if_empty(path)
                 raise
             if todo:
-                Store(path, writable=True).add_run({**self.record(), "failures": self.failures[:_KEPT_FAILURES]})
+                Store(path, writable=True).add_run({**self.record(), "failures": self.failures})
         return stored_snapshots(Store(path), job.problem.parameters, job.problem.space)
 
     def _work(self, job: Job, path: Path | None, chunks: list[int]) -> Iterator[Done]:
@@ -145,7 +145,7 @@ class _Run:
         with samples_bar(f"{solver}, {self.provenance['why']}", job.count, job.count - left, self.shown) as advance:
             for done in map_chunks(job, path, chunks, self.workers, self.crew):
                 for said, new in ((self.notes, done.note), (self.failures, done.failure)):
-                    if new and new not in said:
+                    if new and new not in said and len(said) < _KEPT:
                         said.append(new)
                 yield done
                 advance(done.samples)

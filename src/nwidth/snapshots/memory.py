@@ -26,9 +26,13 @@ class Memory:
         rows = slice(k * self._chunk, k * self._chunk + len(block.status))
         for name, values in (*block.arrays(), ("status", block.status)):
             if name not in self._arrays:
-                fill = np.nan if values.dtype.kind in "fc" else 0
-                self._arrays[name] = np.full((self._count, *values.shape[1:]), fill, dtype=values.dtype)
+                self._arrays[name] = self._empty(values)
+                if "/" not in name:  # a statistic that appears late is missing before; all else is in every block
+                    self._arrays[name][...] = np.nan if values.dtype.kind == "f" else 0
             self._arrays[name][rows] = values
+
+    def _empty(self, values: Array) -> Array:
+        return np.empty((self._count, *values.shape[1:]), dtype=values.dtype)
 
     def snapshots(
         self, parameters: ParameterSpace, space: FunctionSpace, times: Real | None, provenance: Mapping[str, Any]

@@ -23,6 +23,8 @@ from nwidth.solvers.choose import OwnSolver
 _GAIN = 1.1
 #: Processes take a few seconds to start: they must be expected to save more.
 _WORTH_SECONDS = 20.0
+#: Chunks for each process after which it is seen whether they pay.
+_TRIAL = 4
 
 
 @dataclass
@@ -121,14 +123,32 @@ def _measured(job: Job, path: Path | None, chunks: list[int], count: int, crew: 
 
 
 def _processes_if_worth_it(job: Job, path: Path | None, chunks: list[int], crew: Crew) -> Iterator[Done]:
-    """One process, unless the first chunk shows that several would save more than they cost."""
+    """One process, unless the first chunk shows that several would save more than they cost; and then only where some
+    chunks of each show that they do."""
     cores = min(joblib.cpu_count(only_physical_cores=True), len(chunks) - 1)
     begin, worker = perf_counter(), Worker(job, path)
     yield worker.run(chunks[0])
-    saved = (perf_counter() - begin) * (len(chunks) - 1) * (1 - 1 / max(cores, 1))
-    if saved < _WORTH_SECONDS:
+    alone, rest = perf_counter() - begin, chunks[1:]
+    saved = alone * len(rest) * (1 - 1 / max(cores, 1))
+    payload = packed(job, path, cores) if cores > 1 and saved >= _WORTH_SECONDS else None
+    if payload is None:
         crew.decide(1, "one thread", f"more processes would save about {saved:.1f} s, less than their start is worth")
-        yield from map(worker.run, chunks[1:])
+        yield from map(worker.run, rest)
+        return
+    crew.decide(cores, "processes", f"expected to save {saved:.0f} s; the solver holds Python's lock")
+    ends = []
+    for done in in_processes(payload, rest[: _TRIAL * cores], cores):
+        ends.append(perf_counter())
+        yield done
+    left = rest[_TRIAL * cores :]
+    if not left:
+        return
+    # the first chunk of each process is not counted: it was started and prepared in it
+    gain = alone * (len(ends) - cores) / (ends[-1] - ends[cores - 1])
+    measured = f"measured: {cores} processes are {gain:.2f} times as fast as one"
+    if gain >= _GAIN:
+        crew.decide(cores, "processes", measured)
+        yield from in_processes(payload, left, cores)
     else:
-        why = f"expected to save {saved:.0f} s; the solver holds Python's lock, so threads would not"
-        yield from _processes(job, path, chunks[1:], cores, crew, why)
+        crew.decide(1, "one thread", measured)
+        yield from map(worker.run, left)
