@@ -37,7 +37,7 @@ def errors(make, mu, sizes):
 )
 def test_uniform_flow_converges_to_its_closed_form(boundary, centring):
     make = lambda n: AdvectionDiffusion(  # noqa: E731
-        n, 20.0, "central", "uniform", boundary=boundary, centring=centring, reaction_rate=1.0
+        n, 20.0, "central", "uniform", boundary_type=boundary, centring=centring, reaction_rate=1.0
     )
     found = errors(make, ANGLES, (16, 32, 64))
     assert np.log2(found[1] / found[2]) == pytest.approx(2.0, abs=0.3)
@@ -151,9 +151,9 @@ def test_round_trip_and_a_changed_problem_is_noticed(problem):
         (lambda: AdvectionDiffusion(flow="curl"), "choose one of random, uniform"),
         (lambda: AdvectionDiffusion(peclet=0.0), "peclet = 0"),
         (lambda: AdvectionDiffusion(dim=3), "dim = 3 with flow 'random'"),
-        (lambda: AdvectionDiffusion(boundary="periodic"), "not periodic"),
-        (lambda: AdvectionDiffusion(flow="uniform", boundary="periodic"), "not periodic"),
-        (lambda: AdvectionDiffusion(boundary="neumann"), "reaction_rate > 0"),
+        (lambda: AdvectionDiffusion(boundary_type="periodic"), "not periodic"),
+        (lambda: AdvectionDiffusion(flow="uniform", boundary_type="periodic"), "not periodic"),
+        (lambda: AdvectionDiffusion(boundary_type="neumann"), "reaction_rate > 0"),
         (lambda: AdvectionDiffusion(8).exact(np.zeros((1, 9, 9))), "no solution in closed form"),
         (lambda: AdvectionDiffusion(8).systems(np.zeros((1, 8, 8))), r"expected \(B, 9, 9\)"),
         (lambda: AdvectionDiffusion(8).systems(np.full((1, 9, 9), np.nan)), "velocity across direction 0: sample 0"),

@@ -36,7 +36,7 @@ class AdvectionDiffusion(GridTransport, Resizable, Storable):
         u(x) = Π_d sin(π x_d) + x_1    (`exact`).
 
     `scheme`: "upwind" (first order, keeps the maximum principle) or "central" (second order; oscillates where the
-    solution has layers and Pe / resolution exceeds 2). `reaction`: the constant c >= 0. `boundary`, `centring`: as in
+    solution has layers and Pe / resolution exceeds 2). `reaction`: the constant c >= 0. `boundary_type`, `centring`: as in
     `Grid`; Robin ends have κ = 1. `resolution`: cells per direction.
     """
 
@@ -48,7 +48,7 @@ class AdvectionDiffusion(GridTransport, Resizable, Storable):
     flow: Literal["random", "uniform"] = "random"
     dim: int = 2
     reaction_rate: float = 0.0
-    boundary: Boundaries = "dirichlet"
+    boundary_type: Boundaries = "dirichlet"
     centring: Centring = "node"
     modes: int = 8
     walls: bool = False
@@ -65,7 +65,7 @@ class AdvectionDiffusion(GridTransport, Resizable, Storable):
             raise InputError(
                 f"dim = {self.dim} with flow {self.flow!r}; a random flow has 2 dimensions, a uniform one 2 or 3"
             )
-        object.__setattr__(self, "boundary", self.space.boundary)
+        object.__setattr__(self, "boundary_type", self.space.boundary)
         if self.flow == "random" and any(d.periodic for d in self.space.directions):
             raise InputError("a random flow is not periodic; take other boundaries, or flow='uniform'")
         if self.flow == "uniform" and any(d.periodic for d in self.space.directions):
@@ -86,7 +86,7 @@ class AdvectionDiffusion(GridTransport, Resizable, Storable):
 
     @cached_property
     def space(self) -> Grid:
-        return Grid((self.resolution,) * self.dim, 1.0, self.boundary, self.centring)
+        return Grid((self.resolution,) * self.dim, 1.0, self.boundary_type, self.centring)
 
     def at(self, resolution: int) -> "AdvectionDiffusion":
         return replace(self, resolution=resolution)

@@ -19,8 +19,11 @@ class GridModes(InnerProduct):
     """`X = Σ_d K_d ⊗ (widths of the other directions)` on the free dofs of a grid with any boundary types.
 
     K_d is `GridAxis.stiffness`. With `K_d V_d = W_d V_d Λ_d` and V = ⊗ V_d the Riesz map is `V (Σ_d Λ_d)⁻¹ Vᵀ`: dense
-    products of the size of one direction (fast diagonalisation). Where no end is fixed, X acts on functions up to
-    constants: `riesz` and `dual_norm` refuse loads with a mean, and `riesz` returns the function of mean zero.
+    products of the size of one direction (fast diagonalisation).
+
+    Where no end is fixed, X acts on functions up to constants. Loads with a mean have no solution: `dual_norm` refuses
+    them, as a problem does when it forms its loads. `riesz` is the pseudo-inverse: it drops the mean (in a residual
+    that is all rounding, nobody can tell) and returns the function of mean zero.
     """
 
     def __init__(self, directions: tuple[GridAxis, ...]):
@@ -46,15 +49,20 @@ class GridModes(InnerProduct):
         r = self._inside(r)
         values = self._values
         if self._floating:
-            _check_mean(r)
             values = values.copy()
-            values.flat[0] = np.inf  # drops what is left of the mean
+            values.flat[0] = np.inf  # drops the mean
         for d, vectors in enumerate(self._vectors, start=1):
             r = _along(r, vectors.T, d)
         r = r / values
         for d, vectors in enumerate(self._vectors, start=1):
             r = _along(r, vectors, d)
         return self._everywhere(r)
+
+    def dual_norm(self, r: Array) -> Real:
+        """`√(rᵀ X⁻¹ r)`, `(B,)`. Raises InputError for a load that does not sum to zero where no end is fixed."""
+        if self._floating:
+            _check_mean(self._inside(r))
+        return super().dual_norm(r)
 
     @property
     def lambda_min(self) -> float:
