@@ -92,12 +92,11 @@ class Structured(Solver):
         seconds = (perf_counter() - begin) / batch_size(mu)
         found.stats["seconds"][:] = seconds
         rows = np.flatnonzero(found.status != Status.CONVERGED)
-        note = reference.structure.note
         if not len(rows):
-            return Solution(found.field, found.status, found.stats, note)
+            return found
         other = self.base.solve(state.base, select(mu, rows), None if x0 is None else x0[rows], stop)
-        note += f" for {batch_size(mu) - len(rows)} of {batch_size(mu)} samples; the others: {other.note}"
-        return _merged(found, other, rows, seconds, note)
+        note = f"{found.note} for {batch_size(mu) - len(rows)} of {batch_size(mu)} samples; the others: {other.note}"
+        return merged(found, other, rows, seconds, note)
 
 
 def _answered(problem: Linear, reference: Reference, mu: Mu, stop: Tolerance) -> Solution:
@@ -120,11 +119,21 @@ def _answered(problem: Linear, reference: Reference, mu: Mu, stop: Tolerance) ->
         residual[rows], solves[rows] = answers.residual, answers.solves
     stats = {"residual": residual, "iterations": solves.astype(int), "seconds": np.zeros(count)}
     good = residual <= (stop.value if stop.kind == "residual" else _DEFAULT.value)
-    if stop.kind == "energy":
-        stats |= _bounds(problem, mu, dofs, good)
-        good &= stats["bound"] <= stop.value * np.maximum(stats["norm"] - stats["bound"], 0.0)
+    return with_bounds(problem, mu, dofs, good, stats, stop, reference.structure.note)
+
+
+def with_bounds(
+    problem: Linear, mu: Mu, dofs: Array, good: Mask, stats: dict[str, Array], stop: Tolerance | None, note: str
+) -> Solution:
+    """Fields whose residual is good, as a solution; with an energy tolerance their guaranteed bound must meet it too.
+
+    Those that miss have the status FAILED.
+    """
+    if stop is not None and stop.kind == "energy":
+        stats = stats | _bounds(problem, mu, dofs, good)
+        good = good & (stats["bound"] <= stop.value * np.maximum(stats["norm"] - stats["bound"], 0.0))
     status = np.where(good, Status.CONVERGED, Status.FAILED)
-    return Solution(dofs.reshape(count, *problem.space.shape), status, stats)
+    return Solution(dofs.reshape(len(dofs), *problem.space.shape), status, stats, note)
 
 
 def _bounds(problem: Linear, mu: Mu, dofs: Array, good: Mask) -> dict[str, Array]:
@@ -143,7 +152,7 @@ def _bounds(problem: Linear, mu: Mu, dofs: Array, good: Mask) -> dict[str, Array
     return {"bound": bound, "norm": norm}
 
 
-def _merged(found: Solution, other: Solution, rows: Array, seconds: float, note: str) -> Solution:
+def merged(found: Solution, other: Solution, rows: Array, seconds: float, note: str) -> Solution:
     """The samples in `rows` replaced by another solver's; looking for the structure is part of their time."""
     fields, status = found.field, found.status
     fields[rows], status[rows] = other.field, other.status
