@@ -194,9 +194,10 @@ def test_constants_are_found_and_loads_balanced(boundary, centring):
         assert abs(stencils.load.sum(axis=(1, 2, 3))).max() < 1e-12
         assert abs(systems.residual(np.full((2, grid.size), 1e3)).sum(axis=1)).max() < 1e-12
         assert not Closed(grid, speed=speed, rate=1.0).stencils(mu).constants.any()
-        if speed == 0.0 and boundary == "neumann":
-            with pytest.raises(InputError, match=r"sample 0: sources and boundary fluxes sum to .* balance = True"):
-                replace(problem, balance=False).stencils(mu)
+        loose = replace(problem, balance=False).stencils(mu)
+        assert loose.constants.all()
+        if boundary == "neumann":
+            assert abs(loose.load.sum(axis=(1, 2, 3))).min() > 1e-3  # no solution, and nothing hides it
     for held in ("dirichlet", ("robin", "neumann")):
         assert not Manufactured(Grid((6, 5), 1.0, held, centring)).stencils(mu).constants.any()
 

@@ -39,8 +39,9 @@ class GridTransport(Stencilled):
     two without transport or with the central scheme, for both centrings and all boundaries.
 
     Where no end is Dirichlet or Robin and c = 0, solutions are defined up to a constant (`Stencils.constants`): the
-    velocity must then be free of divergence and closed, and sources and fluxes must balance. `balance` = True subtracts
-    from f the constant that makes them do so (the rounding of data that balance in the continuous sense: O(h²)).
+    velocity must then be free of divergence and closed. Sources and fluxes must balance, or there is no solution, which
+    is for the solver to say; `balance` = True subtracts from f the constant that makes them do so (for data that
+    balance in the continuous sense, and on the grid up to O(h²)).
 
     Raises InputError for coefficients that make no sense, naming sample and place.
     """
@@ -141,9 +142,10 @@ class GridTransport(Stencilled):
 
 
 def with_constants(terms: GridTerms, stencils: Stencils, balance: bool) -> Stencils:
-    """The stencils with `constants` as it is, for a grid that holds no level, and loads that have a solution.
+    """The stencils with `constants` as it is, for a grid that holds no level.
 
-    Raises InputError for a flow that is not closed or has divergence, and for a load that does not sum to zero.
+    A load of a sample with constants that sums to zero but for rounding is made to do so, with `balance` any load.
+    Raises InputError for a flow that is not closed or has divergence.
     """
     constants = np.ones(len(stencils), dtype=bool)
     if terms.reaction is not None:
@@ -152,15 +154,8 @@ def with_constants(terms: GridTerms, stencils: Stencils, balance: bool) -> Stenc
         _check_closed(terms, stencils, constants)
     load, volumes = stencils.load, terms.grid.volumes().reshape(stencils.shape)
     total, size = load.sum(axis=(1, 2, 3)), np.abs(load).sum(axis=(1, 2, 3))
-    wrong = constants & (np.abs(total) > _ROUNDING * size)
-    if wrong.any() and not balance:
-        row = int(np.argmax(wrong))
-        raise InputError(
-            f"sample {row}: sources and boundary fluxes sum to {total[row]:.3g} (their absolute values to "
-            f"{size[row]:.3g}), and nothing holds the level of the solution: there is none. Balance them, or set "
-            "balance = True to subtract the mean from the source"
-        )
-    load = load - np.where(wrong, total / volumes.sum(), 0.0)[:, None, None, None] * volumes
+    spread = constants & (balance | (np.abs(total) <= _ROUNDING * size))
+    load = load - np.where(spread, total / volumes.sum(), 0.0)[:, None, None, None] * volumes
     return replace(stencils, load=load, constants=constants)
 
 

@@ -22,8 +22,8 @@ class GridModes(InnerProduct):
     products of the size of one direction (fast diagonalisation).
 
     Where no end is fixed, X acts on functions up to constants. Loads with a mean have no solution: `dual_norm` refuses
-    them, as a problem does when it forms its loads. `riesz` is the pseudo-inverse: it drops the mean (in a residual
-    that is all rounding, nobody can tell) and returns the function of mean zero.
+    them. `riesz` is the pseudo-inverse: it drops the mean (in a residual that is all rounding, nobody can tell) and
+    returns the function of mean zero.
     """
 
     def __init__(self, directions: tuple[GridAxis, ...]):
