@@ -18,6 +18,8 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         # spaces
         "box": "nwidth.spaces.box:Box",
         "grid": "nwidth.spaces.grid:Grid",
+        "complex-grid": "nwidth.spaces.complex_grid:ComplexGrid",
+        "joint": "nwidth.spaces.joint:Joint",
         "mesh": "nwidth.spaces.mesh:MeshSpace",
         "torus": "nwidth.spaces.torus:Torus",
         "periodic-field": "nwidth.spaces.periodic_field:PeriodicField",
@@ -26,6 +28,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "log-normal-field": "nwidth.spaces.random_field:LogNormalField",
         "stream-function": "nwidth.spaces.stream_function:StreamFunction",
         # problems
+        "helmholtz": "nwidth.problems.helmholtz:Helmholtz",
         "poisson": "nwidth.problems.poisson:Poisson",
         "darcy": "nwidth.problems.darcy:Darcy",
         "advection_diffusion": "nwidth.problems.advection_diffusion:AdvectionDiffusion",

@@ -47,6 +47,7 @@ ZOO = (
     "elasticity_exact",
     "elasticity_field",
     "heat",
+    "helmholtz",
     "navier_stokes",
     "poisson",
     "power_module",

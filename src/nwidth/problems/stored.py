@@ -19,6 +19,7 @@ def check_vector(problem: Linear) -> Real:
 
     For draws 0 and 1 of seed 0: (w, A w), (w, f), (w, lift) and the mean of the first parameter, with w a fixed
     vector that is neither smooth nor symmetric. Rounded to eight digits: the same on every machine.
+    Of complex problems, the real parts and then the imaginary parts.
     """
     mu = problem.parameters.sample(range(2), 0)
     systems = problem.systems(mu)
@@ -26,7 +27,8 @@ def check_vector(problem: Linear) -> Real:
     applied = systems.apply(np.tile(w, (2, 1)))
     first = np.asarray(mu[problem.parameters.names[0]], dtype=np.float64).reshape(2, -1)
     numbers = np.concatenate([applied @ w, systems.load @ w, systems.lift @ w, first.mean(axis=1)])
-    return np.array([float(f"{v:.8g}") for v in numbers])
+    parts = np.concatenate([numbers.real, numbers.imag]) if np.iscomplexobj(numbers) else numbers
+    return np.array([float(f"{v:.8g}") for v in parts])
 
 
 def verify(problem: P, stored: Array) -> P:

@@ -79,6 +79,12 @@ class Pattern:
         """The matrix with these values (nothing is copied)."""
         return sp.csr_array((values, self.indices, self.indptr), shape=(self.size, self.size))
 
+    def same(self, other: "Pattern") -> bool:
+        """Whether another pattern has the same entries."""
+        return other is self or (
+            np.array_equal(self.indptr, other.indptr) and np.array_equal(self.indices, other.indices)
+        )
+
     def fits(self, matrix: sp.csr_array) -> bool:
         """Whether a matrix has exactly this pattern."""
         return (

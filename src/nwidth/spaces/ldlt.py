@@ -40,12 +40,14 @@ _PROGRESS = 0.5
 class Refined:
     """Solutions `(B, n)`, their relative residuals in float64, solves with the factor, and samples not to rely on.
 
-    `doubtful (B,)`: singular as far as this factor can tell.
+    `condition (B,)`: `max |a_ij| ‖x‖ / ‖b‖`, no more than the condition number. `doubtful (B,)`: singular as far as
+    this factor can tell.
     """
 
     x: Array
     residual: Real
     solves: Array
+    condition: Real
     doubtful: Mask
 
 
@@ -108,10 +110,12 @@ class BatchedLDLT:
         interleave(self._as_parts(load), self.analysis.order, self._load)
         with np.errstate(all="ignore"):
             residual, solves = self._refine(tolerance, steps)
+            size = _norms(self._load)
+            condition = self._largest * _norms(self._y) / np.where(size > 0, size, 1.0)
             x = self._separated()
             doubtful = self._singular()
         rows = slice(self._batch)
-        return Refined(x, residual[rows], solves[rows], doubtful[rows])
+        return Refined(x, residual[rows], solves[rows], condition[rows], doubtful[rows])
 
     def _refine(self, tolerance: float, steps: int) -> tuple[Real, Array]:
         """Relative residuals and solves of each lane; the loads are in `_load`, the solutions in `_y`."""
