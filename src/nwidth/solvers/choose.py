@@ -12,11 +12,13 @@ from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, check_batched
 from nwidth.problems.base import BlackBox, Diffusive, Evolution, Linear, Problem, is_coercive
 from nwidth.problems.evolution import LinearEvolution, Semilinear
+from nwidth.problems.fixed_pattern import FixedPattern
 from nwidth.problems.near_null import Kernel
 from nwidth.solvers.base import Solver
 from nwidth.solvers.etdrk4 import ETDRK4
 from nwidth.solvers.implicit import CrankNicolson
 from nwidth.solvers.kernel import Grounded
+from nwidth.solvers.ldlt import BatchedLDLT
 from nwidth.solvers.multigrid import Multigrid, suits
 from nwidth.solvers.riesz_cg import RieszCG
 from nwidth.solvers.structure.solver import Structured
@@ -71,6 +73,8 @@ def _choose(problem: Problem) -> tuple[Solver, str]:
         return RieszCG(), "diffusion on a grid: conjugate gradients with a fast transform, batched"
     if isinstance(problem, Kernel):
         return Grounded(), "a matrix with a kernel (pure Neumann): as many dofs held, the load checked"
+    if isinstance(problem, FixedPattern) and not is_coercive(problem):
+        return BatchedLDLT(), "symmetric matrices of one pattern, perhaps indefinite: batched LDLᵀ, residuals checked"
     if isinstance(problem, Linear):
         return Structured(), "one sparse matrix per parameter: structure is looked for, else one factorisation each"
     raise InputError(
