@@ -21,7 +21,9 @@ from nwidth.solvers.kernel import Grounded
 from nwidth.solvers.ldlt import BatchedLDLT
 from nwidth.solvers.multigrid import Multigrid, suits
 from nwidth.solvers.riesz_cg import RieszCG
+from nwidth.solvers.structure.combined import Combined
 from nwidth.solvers.structure.solver import Structured
+from nwidth.spaces.box import Box
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def _choose(problem: Problem) -> tuple[Solver, str]:
     if isinstance(problem, LinearEvolution):
         return CrankNicolson(), "linear in time: Crank-Nicolson with a smoothed start, one factorisation for all steps"
     if suits(problem):
-        return Multigrid(), "nearest neighbours on a grid: multigrid inside conjugate gradients or BiCGStab"
+        why = "nearest neighbours on a grid: multigrid inside conjugate gradients or BiCGStab"
+        return _with_cases(Multigrid(), why, problem)
     if isinstance(problem, Diffusive) and is_coercive(problem):
         return RieszCG(), "diffusion on a grid: conjugate gradients with a fast transform, batched"
     if isinstance(problem, Kernel):
@@ -81,6 +84,13 @@ def _choose(problem: Problem) -> tuple[Solver, str]:
         f"{type(problem).__name__} offers no way to be solved; inherit Linear (implement assemble) or BlackBox "
         "(implement solve)"
     )
+
+
+def _with_cases(solver: Solver, why: str, problem: Problem) -> tuple[Solver, str]:
+    """Where a few scalars are all that varies, loads from a small space are looked for first."""
+    if not isinstance(problem.parameters, Box):
+        return solver, why
+    return Combined(solver), f"{why}; load cases are combined where the matrix is fixed"
 
 
 def solve(
