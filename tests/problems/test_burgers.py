@@ -87,6 +87,10 @@ def test_generation_fills_a_store_and_reads_it_back(tmp_path):
     again = nw.generate(SMALL, 3, seed=2)
     assert written.fields.shape == (3, 3, 64)
     np.testing.assert_array_equal(np.asarray(written.fields), np.asarray(again.fields))
+    side_by_side = nw.generate(SMALL, 3, seed=2, workers=2, chunk=1)
+    assert relative(np.asarray(side_by_side.fields), np.asarray(again.fields)).max() < 1e-6
+    one_by_one = nw.generate(SMALL, 3, seed=2, workers=1, chunk=1)
+    np.testing.assert_array_equal(np.asarray(side_by_side.fields), np.asarray(one_by_one.fields))
     mu = SMALL.parameters.sample(range(3), 2)
     np.testing.assert_array_equal(np.asarray(written.mu["u0"]), mu["u0"])
     assert relative(np.asarray(written.fields), SMALL.exact(mu)).max() < 1e-6

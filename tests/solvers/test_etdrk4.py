@@ -124,6 +124,17 @@ def test_single_precision_gives_the_same_answer_to_its_digits():
     assert relative(single.field, double.field).max() > 1e-8
 
 
+def test_rounding_does_not_drive_the_step_to_nothing():
+    """Forty intervals share 1e-5 in single precision, less than its rounding: the step stays, the status says so."""
+    problem = replace(BURGERS, levels=tuple(np.linspace(0.025, 1.0, 40)))
+    mu = problem.parameters.sample(range(2), 0)
+    single = march(problem, mu, precision="float32", accuracy=1e-5)
+    double = march(problem, mu, accuracy=1e-5)
+    assert single.stats["dt"].min() >= double.stats["dt"].min() / 4
+    assert relative(single.field, double.field).max() < 1e-4
+    assert ((single.status == Status.CONVERGED) == (single.stats["indicator"] <= 1e-5)).all()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_graphics_card_gives_the_same_answer():
     mu = BURGERS.parameters.sample(range(3), 0)

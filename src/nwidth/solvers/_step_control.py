@@ -43,6 +43,7 @@ class March:
         self._smallest = np.full(size, np.inf)
         self._error_rate = np.zeros(size)  # of the latest check, per unit of time
         self._checked_defect = np.inf
+        self._noise = 0.0  # differences that rounding alone makes
 
     def run(self, start: Real) -> dict[str, Array]:
         """Marches from the initial states `(B, *grid.shape)`; the statistics of the samples."""
@@ -85,8 +86,9 @@ class March:
             fine = self._stepper.advance(state, length, 2 * steps)
             difference = self._stepper.distance(coarse.state, fine.state)
             worst = self._worst(difference)
-            stalled = before < _ROUNDING and worst > before / 2
-            if fixed or worst <= budget or stalled or 4 * steps > self._control.max_steps:
+            if before < _ROUNDING and worst > before / 2:
+                self._noise = max(self._noise, 2 * worst)  # smaller steps add rounding: no finer pair will do better
+            if fixed or worst <= max(budget, self._noise) or 4 * steps > self._control.max_steps:
                 break
             steps, coarse, before = 2 * steps, fine, worst
         # fourth order: the error of the coarser solution is 16/15 of the difference, that of the finer 1/15

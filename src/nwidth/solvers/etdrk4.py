@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class ETDRK4(Solver):
     left, no bound; NaN without checks), `failed_at` (time of the first value that is not finite, else NaN), `dt` (the
     smallest step). Needs torch. Raises InputError for options that make no sense or a device that is not there.
     """
+
+    releases_gil: ClassVar[bool] = True
 
     dt: float | None = None
     accuracy: float | None = None
