@@ -8,14 +8,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import scipy.sparse as sp
 
-from nwidth.core.arrays import Array, Mu, Real
+from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.storable import Parts, Storable
-from nwidth.core.validation import as_mu, batch_size, check_batched
-from nwidth.problems.base import Coercive, Stability, System
+from nwidth.core.validation import as_mu, check_batched
+from nwidth.problems.base import Stability, Stable
 from nwidth.problems.elastic_body import ElasticBody, box_mesh
+from nwidth.problems.fixed_pattern import Filled, FixedPattern
 from nwidth.problems.near_null import NearNull
 from nwidth.problems.stored import check_vector, verify
+from nwidth.spaces.factor import Pattern
+from nwidth.spaces.fixed_assembly import FreePart
 from nwidth.spaces.mesh import MeshSpace
 from nwidth.spaces.nodal import Nodal
 from nwidth.spaces.random_field import LogNormalField
@@ -24,7 +27,7 @@ _EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
-class ElasticityField(Coercive, NearNull, Storable):
+class ElasticityField(FixedPattern, Stable, NearNull, Storable):
     """`-div σ(u) = 0` in the unit square (plane strain) or cube, u = 0 at x = 0, traction (0, -1(, 0)) at x = 1.
 
     Young's modulus E is a log-normal field given at the nodes of a grid with `resolution` cells per direction, the
@@ -101,13 +104,24 @@ class ElasticityField(Coercive, NearNull, Storable):
         traction = self._body.tractions(self._body.end(1.0))[1]
         return -traction.vector(traction.ones)
 
-    def assemble(self, mu: Mu) -> System:
-        """The system of one field; the pattern is never built again."""
-        mu = as_mu(mu, self.parameters.names)
-        if batch_size(mu) != 1:
-            raise InputError(f"assemble takes one parameter, got {batch_size(mu)}; use systems(mu) for a batch")
-        matrix = self._body.stiffness.matrix(self.modulus(mu)[0])
-        return System(matrix, self._load, self.space.free, np.zeros(self.space.size))
+    @cached_property
+    def _free_part(self) -> FreePart:
+        return FreePart(self._body.stiffness.pattern, self.free)
+
+    @property
+    def pattern(self) -> Pattern:
+        return self._free_part.pattern
+
+    @cached_property
+    def free(self) -> Mask:
+        return self._body.held(self._body.end(0.0))
+
+    def fill(self, mu: Mu) -> Filled:
+        """The systems of a batch; the pattern is never built again."""
+        modulus = self.modulus(mu)
+        values = self._body.stiffness.values(modulus)[:, self._free_part.places]
+        load = np.tile(self._load[self.free], (len(modulus), 1))
+        return Filled(values, load, np.zeros((len(modulus), len(self.free))))
 
     def constant(self, mu: Mu | Array, field: Array | None = None) -> Stability:
         """Smallest and largest modulus of an element: `A - E_min X = ∫ (E - E_min) σ₁ : ε` is semidefinite."""

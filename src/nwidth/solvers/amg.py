@@ -160,7 +160,7 @@ class AMG(Solver):
             for i in range(batch_size(mu))
         ]
         share = np.array([row.share for row in rows])
-        said = [f"{state.method} (pyamg)", unbalanced(share, np.flatnonzero(share > stop.value))]
+        said = [f"{state.method} (pyamg)", unbalanced(share, np.flatnonzero(share > stop.value)), *_failures(rows)]
         return Iterated(
             field=np.array([row.v for row in rows]).reshape(len(rows), *space.shape),
             status=np.array([int(row.status) for row in rows], dtype=int),
@@ -210,6 +210,16 @@ class _Row(NamedTuple):
     seconds: float
     history: Real
     share: float
+
+
+def _failures(rows: list[_Row]) -> list[str]:
+    """How the first samples that did not converge came to it."""
+    failed = [(i, row) for i, row in enumerate(rows) if row.status != Status.CONVERGED and len(row.history)]
+    said = []
+    for i, row in failed[:3]:
+        shown = ", ".join(f"{r:.1e}" for r in row.history[:: max(1, len(row.history) // 6)])
+        said.append(f"sample {i}: {row.status.name.lower()}, residuals {shown}")
+    return said
 
 
 def _conjugate_gradients(

@@ -76,7 +76,8 @@ def _choose(problem: Problem) -> tuple[Solver, str]:
         return RieszCG(), "diffusion on a grid: conjugate gradients with a fast transform, batched"
     if isinstance(problem, Kernel):
         return Grounded(), "a matrix with a kernel (pure Neumann): as many dofs held, the load checked"
-    if isinstance(problem, FixedPattern) and not is_coercive(problem):
+    # in space the factors of definite matrices fill up, and Pardiso's blocks win
+    if isinstance(problem, FixedPattern) and (not is_coercive(problem) or problem.space.points().shape[-1] < 3):
         return BatchedLDLT(), "symmetric matrices of one pattern, perhaps indefinite: batched LDLᵀ, residuals checked"
     if isinstance(problem, Linear):
         return Structured(), "one sparse matrix per parameter: structure is looked for, else one factorisation each"
