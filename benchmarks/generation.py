@@ -59,7 +59,7 @@ def work(quick: bool, seed: int) -> list[Row]:
     for module in (_growth_rows, _storage_rows):
         found += module.rows(quick, seed)
     # last: the Helmholtz rows tell the MKL to repeat its results, which slows it down for the rest of the process
-    for name in ("_helmholtz_rows", "_navier_stokes_rows"):
+    for name in ("_mesh_rows", "_helmholtz_rows", "_navier_stokes_rows"):
         if importlib.util.find_spec(name) is not None:
             found += importlib.import_module(name).rows(quick, seed)
     return [*found, Row("seconds in all", perf_counter() - begin, "s")]
