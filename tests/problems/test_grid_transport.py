@@ -8,6 +8,7 @@ import pytest
 from tests.problems.transport_cases import ENDS, Manufactured, RandomTransport, face_shape
 
 from nwidth.core.errors import InputError
+from nwidth.problems.grid_range import energy_range
 from nwidth.problems.grid_transport import from_stream_function
 from nwidth.spaces.grid import Grid
 from nwidth.testing.dense_grid import dense_stencils, dense_transport
@@ -281,3 +282,26 @@ def test_other_bad_input():
         from_stream_function(np.zeros((1, 5, 5)), Grid((4, 4, 4)))
     with pytest.raises(InputError, match="2 systems"):
         RandomTransport().systems(MU).apply(np.zeros((3, 25)))
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_the_range_of_the_coefficients_bounds_the_spectrum(grid):
+    """low X <= A <= high X for random coefficients (contrast 1e4) and κ, by dense eigenvalues, sides of any length."""
+    problem = RandomTransport(grid, moving=False, reacting=False)
+    kappa = {(s.axis, s.end): np.full(s.shape, 1 / grid.directions[s.axis].length) for s in grid.sides}
+    free = np.ix_(grid.free, grid.free)
+    values, vectors = np.linalg.eigh(dense_transport(grid, np.ones(grid.shape), kappa=kappa)[0][free])
+    kept = vectors[:, int(grid.floating) :] / np.sqrt(values[int(grid.floating) :])
+    random = problem.terms(MU)
+    even = replace(random, a=np.ones_like(random.a))  # here the Robin ends decide
+    for terms in (random, even):
+        low, high = energy_range(terms)
+        for i in range(2):
+            given = {(s.axis, s.end): v[i] for s, v in terms.kappa.items()}
+            matrix = dense_transport(grid, terms.a[i], kappa=given)[0][free]
+            found = np.linalg.eigvalsh(kept.T @ matrix @ kept)
+            assert low[i] <= found[0] * (1 + 1e-9)
+            assert high[i] >= found[-1] * (1 - 1e-9)
+            assert high[i] < 30 * found[-1] and low[i] > found[0] / 30
+    with pytest.raises(InputError, match="no transport and no reaction"):
+        energy_range(RandomTransport(grid).terms(MU))
