@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.solvers.structure.problems import SIDE, SIZE, Given, Terms, dense_solution, laplacian
 
 import nwidth as nw
@@ -233,6 +235,58 @@ def test_random_changes_of_random_rank(tmp_path):
         for i, field in enumerate(solution.field):
             expected = dense_solution(problem, mu, i)
             np.testing.assert_allclose(field, expected, rtol=1e-8, atol=1e-9 * abs(expected).max())
+
+
+def test_a_users_code_that_refuses_the_draws_is_no_reason_to_fail():
+    def build(t):
+        if t[0] != 0.25:
+            raise ZeroDivisionError("only 0.25 can be solved")
+        return L
+
+    problem = Given(build)
+    mu = {"t0": np.full(2, 0.25), "t1": np.zeros(2), "t2": np.zeros(2)}
+    assert nw.solve(problem, mu, Structured()).converged.all()
+    with pytest.raises(ZeroDivisionError, match="only 0.25"):
+        nw.solve(problem, {**mu, "t0": np.array([0.25, 0.5])}, Structured())
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rank=st.integers(0, 20),
+    scaled=st.booleans(),
+    cases=st.integers(1, 8),
+    ends=st.sampled_from([None, "load", "matrix", "entry"]),
+    seed=st.integers(0, 10**6),
+)
+def test_whatever_is_shared_the_tolerance_is_met_for_the_samples_own_matrix(rank, scaled, cases, ends, seed):
+    rng = np.random.default_rng(seed)
+    loads, places = rng.normal(size=(cases, SIZE)), rng.choice(SIZE, size=(2, 20))[:, :rank]
+    values, strange = rng.normal(size=rank), sp.diags_array(rng.uniform(0, 1, size=SIZE))
+
+    def matrix(t):
+        factors = np.cos(1 + np.arange(rank) * t[0])
+        a = (1 + scaled * t[1]) * L + sp.coo_array((values * factors, tuple(places)), (SIZE, SIZE))
+        if ends == "matrix" and later(t):
+            a = a + strange
+        if ends == "entry" and later(t):
+            a = a + sp.coo_array(([0.3], ([SIZE - 1], [SIZE - 2])), (SIZE, SIZE))
+        return sp.csr_array(a)
+
+    def load(t):
+        return (
+            np.sin(np.arange(SIZE) * t[0]) if ends == "load" and later(t) else np.cos(np.arange(cases) * t[1]) @ loads
+        )
+
+    problem = Given(matrix, load)
+    mu = {"t0": rng.random(5), "t1": rng.random(5), "t2": np.array([0.1, 0.999, 0.3, 0.995, 0.5])}
+    solution = nw.solve(problem, mu, Structured())
+    for i, field in enumerate(solution.field):
+        system = problem.assemble({name: v[i : i + 1] for name, v in mu.items()})
+        r = (system.load - system.matrix @ (field - system.lift))[system.free]
+        size = np.linalg.norm(system.load[system.free])
+        assert not solution.converged[i] or np.linalg.norm(r) <= 1.001e-8 * size
+        dense = sp.csr_array(system.matrix).toarray()[np.ix_(system.free, system.free)]
+        assert solution.converged[i] or np.linalg.cond(dense) > 1e7
 
 
 def test_numbers_that_are_not_finite_are_refused():

@@ -56,10 +56,9 @@ class Reference:
 
     def __init__(self, structure: Structure, backend: str | None, regular: bool):
         self.structure, self.matrix, self._regular = structure, structure.source.reference, regular
-        self._factor = _factorised(self.matrix, backend)
-        self._norm = float(np.abs(self.matrix).sum(axis=1).max())
+        self._norm = _norm(self.matrix)
         self._probe = generator(0).standard_normal((1, self.matrix.shape[0])).astype(self.matrix.dtype)
-        self._probed = self._factor.solve(self._probe)
+        self._factor, self._probed = _factorised(self.matrix, backend, self._probe)
         if not regular and self._blown_up(self._probed, self._norm):
             raise SingularMatrixError("the matrix is singular to working precision")
         self._cases = None if structure.cases is None else _Cases(structure.cases, self._factor)
@@ -159,18 +158,18 @@ class _Cases:
         return fields
 
 
-def _factorised(matrix: sp.csr_array, backend: str | None) -> Factor:
-    """The fastest factorisation that the matrix has."""
+def _factorised(matrix: sp.csr_array, backend: str | None, probe: Array) -> tuple[Factor, Array]:
+    """The fastest factorisation that the matrix has, and what it makes of a random vector."""
     pattern, values = Pattern.of(matrix), matrix.data
     if not np.iscomplexobj(values) and (matrix.diagonal() > 0).all() and pattern.symmetric(values):
         with suppress(SingularMatrixError):
-            return _with_values(new_factor(pattern, backend), values)
-    return _with_values(general_factor(pattern), values)
+            return _tried(new_factor(pattern, backend), values, probe)
+    return _tried(general_factor(pattern), values, probe)
 
 
-def _with_values(factor: Factor, values: Array) -> Factor:
+def _tried(factor: Factor, values: Array, probe: Array) -> tuple[Factor, Array]:
     factor.factorise(values)
-    return factor
+    return factor, factor.solve(probe)
 
 
 def _apply(reference: sp.csr_array, splits: Sequence[Split], w: Array) -> Array:
