@@ -66,5 +66,5 @@ class Stencilled(Linear):
         """The systems of a batch. Raises InputError for coefficients that make no sense, naming sample and place."""
 
     def lift(self, mu: Mu) -> Real:
-        """The prescribed values of every sample, dofs `(B, N)`, zero on the free ones."""
-        return self.systems(mu).lift
+        """The prescribed values of every sample, dofs `(B, N)`, zero on the free ones; a new array."""
+        return self.systems(mu).lift.copy()

@@ -4,6 +4,8 @@ Work whose result is known is left out: the first sweep starts from zero, the co
 residual, and those that the next sweep updates first need no correction.
 """
 
+from itertools import pairwise
+
 from nwidth.solvers.multigrid.colours import Places
 from nwidth.solvers.multigrid.hierarchy import Level, carrier, merge, split
 from nwidth.solvers.multigrid.tape import Tape
@@ -11,10 +13,10 @@ from nwidth.solvers.multigrid.tape import Tape
 
 def write_cycle(levels: list[Level], tape: Tape, sweeps: int) -> None:
     """One V-cycle from zero: the right-hand side `b` of the first level to an approximate solution `x`."""
-    for fine, coarse in zip(levels[:-1], levels[1:], strict=True):
+    for fine, coarse in pairwise(levels):
         _descend(fine, coarse, tape, sweeps)
     tape.dense()
-    for fine, coarse in zip(levels[-2::-1], levels[:0:-1], strict=True):
+    for coarse, fine in pairwise(levels[::-1]):
         _ascend(fine, coarse, tape, sweeps)
 
 
@@ -31,7 +33,8 @@ def _update(level: Level, colour: Places, tape: Tape, known: set[Places]) -> Non
 
 
 def _descend(fine: Level, coarse: Level, tape: Tape, sweeps: int) -> None:
-    box, colours, known = fine.box, order(fine), set()
+    box, colours = fine.box, order(fine)
+    known: set[Places] = set()
     for _ in range(sweeps):
         for colour in colours:
             _update(fine, colour, tape, known)
@@ -51,13 +54,13 @@ def _descend(fine: Level, coarse: Level, tape: Tape, sweeps: int) -> None:
                     pairs.append((fine.weight[colour, corner] + move, fine.residual[colour] + move))
         base = fine.residual[target] if target in left else None
         tape.combine(box.length, fine.residual[target], pairs, base)
-    split(tape, box, coarse.box, [(c, coarse.b[c], fine.residual[carrier(box, c)]) for c in coarse.box.colours])
+    split(tape, box, coarse.box, {c: (coarse.b[c], fine.residual[carrier(box, c)]) for c in coarse.box.colours})
 
 
 def _ascend(fine: Level, coarse: Level, tape: Tape, sweeps: int) -> None:
     box, colours = fine.box, order(fine)[::-1]
     # residuals are not needed any more: their vectors take the corrections of the coarse unknowns
-    merge(tape, box, coarse.box, [(c, fine.residual[carrier(box, c)], coarse.x[c]) for c in coarse.box.colours])
+    merge(tape, box, coarse.box, {c: (coarse.x[c], fine.residual[carrier(box, c)]) for c in coarse.box.colours})
     for colour in filter(box.is_coarse, colours):
         tape.wrap(box, fine.residual[colour], colour)
     for colour in _that_are_read(fine, colours):

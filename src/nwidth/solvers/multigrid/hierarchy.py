@@ -6,7 +6,7 @@ coarse matrix is `Pᵀ A P`, for unsymmetric matrices too (the interpolation the
 as instructions for the vector machine; couplings are stored with a minus sign, `m = -a`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -19,7 +19,7 @@ Entry = tuple[Places, Places]
 
 @dataclass
 class Level:
-    """A box with the places of its vectors."""
+    """A box with the places of its vectors; `ignored` takes couplings that no unknown has."""
 
     box: Box
     coupling: dict[tuple[Places, Places], int] = field(default_factory=dict)
@@ -28,6 +28,7 @@ class Level:
     x: dict[Places, int] = field(default_factory=dict)
     b: dict[Places, int] = field(default_factory=dict)
     residual: dict[Places, int] = field(default_factory=dict)
+    ignored: int = 0
 
     def steps(self, colour: Places) -> list[Places]:
         """Steps to the neighbours that a colour is coupled to, itself first."""
@@ -46,7 +47,7 @@ class Level:
 
 def empty_level(box: Box, steps: Iterable[Places], symmetric: bool, ws: Workspace) -> Level:
     """A level with room for its vectors; where the matrix is symmetric, each coupling is stored once."""
-    level, wanted = Level(box), list(steps)
+    level, wanted = Level(box, ignored=ws.vector(box)), list(steps)
     for colour in box.colours:
         for store in (level.x, level.b, level.residual, level.scale):
             store[colour] = ws.vector(box)
@@ -99,7 +100,8 @@ def write_weights(level: Level, tape: Tape, ws: Workspace) -> None:
 
 def _numerator(level: Level, colour: Places, axes: tuple[int, ...], corner: Places) -> list[tuple[int, int | None]]:
     """Products `coupling · weight` that carry the value at a corner to an unknown; None for a weight of one."""
-    box, pairs = level.box, []
+    box = level.box
+    pairs: list[tuple[int, int | None]] = []
     for step in level.steps(colour):
         moved = tuple(a for a in axes if step[a])
         if not moved or any(step[a] != corner[a] for a in moved):
@@ -142,7 +144,8 @@ def write_galerkin(level: Level, tape: Tape, ws: Workspace, symmetric: bool) -> 
 
 def _interpolated(level: Level, tape: Tape, fine: Places) -> dict[Entry, list[Pair]]:
     """A times the interpolation, at a fine colour: for every coarse unknown that it reaches, the products to add."""
-    box, entries = level.box, {}
+    box = level.box
+    entries: dict[Entry, list[Pair]] = {}
     for step in level.steps(fine):
         other, offset = box.neighbour(fine, step)
         for corner, coarse, extra in box.parents(other):
@@ -153,18 +156,36 @@ def _interpolated(level: Level, tape: Tape, fine: Places) -> dict[Entry, list[Pa
     return entries
 
 
-def split(tape: Tape, fine: Box, coarse: Box, pairs: Iterable[tuple[Places, int, int]]) -> None:
-    """Vectors in the layout of the fine box to those of the coarse one: (coarse colour, place there, fine place)."""
-    for colour, out, source in pairs:
-        tape.copy(out + coarse.first(), source + _start(fine, colour), coarse.count(colour), coarse.strides,
-                  _strides(fine))  # fmt: skip
+def split(tape: Tape, fine: Box, coarse: Box, places: dict[Places, tuple[int, int]]) -> None:
+    """Vectors in the layout of the fine box to those of the coarse one: coarse colour -> (place there, fine place)."""
+    _exchange(tape, fine, coarse, places, tape.unzip)
 
 
-def merge(tape: Tape, fine: Box, coarse: Box, pairs: Iterable[tuple[Places, int, int]]) -> None:
-    """The way back: (coarse colour, place in the fine box's layout, place in the coarse one)."""
-    for colour, out, source in pairs:
-        tape.copy(out + _start(fine, colour), source + coarse.first(), coarse.count(colour), _strides(fine),
-                  coarse.strides)  # fmt: skip
+def merge(tape: Tape, fine: Box, coarse: Box, places: dict[Places, tuple[int, int]]) -> None:
+    """The way back: coarse colour -> (its place, place in the fine box's layout)."""
+    _exchange(tape, fine, coarse, places, tape.zip)
+
+
+def _exchange(
+    tape: Tape, fine: Box, coarse: Box, places: dict[Places, tuple[int, int]], both: Callable[..., None]
+) -> None:
+    for colour, (vector, line) in places.items():
+        if not fine.coarsened[-1]:  # the last axis stays as it is: lines are copied
+            out, strides = (vector + coarse.first(), coarse.strides), (line + _start(fine, colour), _strides(fine))
+            (a, b), (c, d) = (out, strides) if both == tape.unzip else (strides, out)
+            tape.copy(a, c, coarse.count(colour), b, d)
+        elif colour[-1] == 0:
+            odd = places.get((*colour[:-1], 1))
+            odds = coarse.count((*colour[:-1], 1))[-1] if odd else 0
+            both(
+                vector + coarse.first(),
+                odd[0] + coarse.first() if odd else None,
+                line + _start(fine, colour),
+                coarse.count(colour),
+                odds,
+                coarse.strides,
+                _strides(fine),
+            )
 
 
 def carrier(fine: Box, colour: Places) -> Places:

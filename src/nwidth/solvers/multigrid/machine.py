@@ -5,6 +5,7 @@ instruction is a row of unsigned integers, and vectors are places in the workspa
 
     COMBINE   out = base + Σ_q a_q b_q               SCALED   out = scale (base + Σ_q a_q b_q)
     ADD       out = out + Σ_q a_q b_q                COPY     a strided box of numbers
+    UNZIP     lines to their even and odd numbers    ZIP      the way back
     INVERSE   out = -1 / base, 0 where base is 0     GUARDED  out = 1 / max(base, scale), 0 where that is not positive
     DENSE     the coarsest system, by its inverse
 
@@ -20,7 +21,7 @@ from nwidth.core.arrays import Array, Real
 
 #: The code of the form with 2^k products is k higher.
 COMBINE, SCALED, ADD = 0, 4, 8
-INVERSE, GUARDED, COPY, DENSE = range(12, 16)
+INVERSE, GUARDED, COPY, DENSE, UNZIP, ZIP = range(12, 18)
 #: Numbers in a row: operation, length, out, base, scale, and eight pairs.
 WIDTH = 21
 
@@ -44,6 +45,10 @@ def execute(ws: Array, tape: Array, inverse: Array, places: Array, small: Array)
                 _one(ws, ws, mode, t[1], t[2], t[3], t[4], t[5], t[6])
         elif op == 14:
             _copy(ws, ws, t[2], t[3], t[5], t[6], t[7], t[8], t[9], t[10], t[11], t[12], t[13])
+        elif op == 16:
+            _unzip(ws, ws, t, ws.dtype.type(1))
+        elif op == 17:
+            _zip(ws, ws, t, ws.dtype.type(1))
         elif op == 12:
             _inverse(ws, ws, t[1], t[2], t[3])
         elif op == 13:
@@ -148,19 +153,49 @@ def _copy(
     out: Array, values: Array, o: int, v: int, n0: int, n1: int, n2: int,
     o0: int, o1: int, o2: int, v0: int, v1: int, v2: int,
 ) -> None:  # fmt: skip
-    """`out[o + i·o_] = values[v + i·v_]` for a box i of n0 × n1 × n2 numbers; strides of 1 and 2 are vectorised."""
+    """`out[o + i·o_] = values[v + i·v_]` for a box i of n0 × n1 × n2 numbers."""
     for i in range(n0):
         for j in range(n1):
             p, q = o + i * o0 + j * o1, v + i * v0 + j * v1
-            if o2 == 1 and v2 == 2:
+            if o2 == 1 and v2 == 1:
                 for k in range(n2):
-                    out[p + k] = values[q + k + k]
-            elif o2 == 2 and v2 == 1:
-                for k in range(n2):
-                    out[p + k + k] = values[q + k]
+                    out[p + k] = values[q + k]
             else:
                 for k in range(n2):
                     out[p + k * o2] = values[q + k * v2]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _unzip(out: Array, values: Array, t: Array, factor: float) -> None:
+    """Lines of `values` to two vectors, their even and their odd numbers, times `factor`.
+
+    Both in one loop: the pair of strided reads is one wide read and a shuffle.
+    """
+    one, two, odds = np.uint64(1), np.uint64(2), t[8]
+    for i in range(t[5]):
+        for j in range(t[6]):
+            p, q = t[2] + i * t[9] + j * t[10], t[4] + i * t[9] + j * t[10]
+            v = t[3] + i * t[11] + j * t[12]
+            for k in range(odds):
+                out[p + k] = factor * values[v + two * k]
+                out[q + k] = factor * values[v + two * k + one]
+            if t[7] > odds:
+                out[p + odds] = factor * values[v + two * odds]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _zip(values: Array, ws: Array, t: Array, factor: float) -> None:
+    """The way back."""
+    one, two, odds = np.uint64(1), np.uint64(2), t[8]
+    for i in range(t[5]):
+        for j in range(t[6]):
+            p, q = t[2] + i * t[9] + j * t[10], t[4] + i * t[9] + j * t[10]
+            v = t[3] + i * t[11] + j * t[12]
+            for k in range(odds):
+                values[v + two * k] = factor * ws[p + k]
+                values[v + two * k + one] = factor * ws[q + k]
+            if t[7] > odds:
+                values[v + two * odds] = factor * ws[p + odds]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
@@ -178,26 +213,16 @@ def _dense(ws: Array, inverse: Array, places: Array, small: Array) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def load(ws: Array, values: Real, tape: Array, factor: float) -> None:
-    """Numbers of a natural, flat array into the workspace, times `factor`: one COPY row per colour."""
+    """Numbers of a natural, flat array into the workspace, times `factor`: UNZIP rows."""
     for q in range(len(tape)):
-        t = tape[q]
-        for i in range(t[5]):
-            for j in range(t[6]):
-                p, s = t[2] + i * t[8] + j * t[9], t[3] + i * t[11] + j * t[12]
-                for k in range(t[7]):
-                    ws[p + k] = factor * values[s + k + k]
+        _unzip(ws, values, tape[q], factor)
 
 
 @numba.njit(cache=True, nogil=True)
 def store(values: Real, ws: Array, tape: Array, factor: float) -> None:
     """The way back: numbers of the workspace, times `factor`, into a natural, flat array."""
     for q in range(len(tape)):
-        t = tape[q]
-        for i in range(t[5]):
-            for j in range(t[6]):
-                p, s = t[2] + i * t[8] + j * t[9], t[3] + i * t[11] + j * t[12]
-                for k in range(t[7]):
-                    values[s + k + k] = factor * ws[p + k]
+        _zip(values, ws, tape[q], factor)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -208,24 +233,42 @@ def invert(ws: Array, entries: Array, constants: bool, inverse: Array) -> bool:
     with pivots by column, in float64.
     """
     n = inverse.shape[0]
-    a = np.zeros((n, 2 * n))
+    a, scale = np.zeros((n, 2 * n)), 0.0
     for q in range(len(entries)):
         a[entries[q, 1], entries[q, 2]] -= ws[entries[q, 0]]
-    scale = 0.0
     for i in range(n):
         a[i, n + i] = 1.0
         scale = max(scale, abs(a[i, i]))
     if constants:
-        a[:, :n] += scale / n
+        for i in range(n):
+            for j in range(n):
+                a[i, j] += scale / n
     for i in range(n):
-        pivot = i + np.argmax(np.abs(a[i:, i]))
-        if not abs(a[pivot, i]) > 1e-300:
+        if not _eliminate(a, i):
             return False
-        for j in range(2 * n):
-            a[i, j], a[pivot, j] = a[pivot, j], a[i, j]
-        a[i] /= a[i, i]
-        for k in range(n):
-            if k != i and a[k, i] != 0.0:
-                a[k] -= a[k, i] * a[i]
-    inverse[:, :] = a[:, n:]
+    for i in range(n):
+        for j in range(n):
+            inverse[i, j] = a[i, n + j]
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _eliminate(a: Real, i: int) -> bool:
+    """One step of Gauss-Jordan elimination with a pivot from column i. False where there is none."""
+    n, pivot = a.shape[0], i
+    for k in range(i + 1, n):
+        if abs(a[k, i]) > abs(a[pivot, i]):
+            pivot = k
+    value = a[pivot, i]
+    if not abs(value) > 1e-300:
+        return False
+    for j in range(2 * n):
+        top = a[pivot, j]
+        a[pivot, j] = a[i, j]
+        a[i, j] = top / value
+    for k in range(n):
+        factor = a[k, i]
+        if k != i and factor != 0.0:
+            for j in range(2 * n):
+                a[k, j] -= factor * a[i, j]
     return True

@@ -92,8 +92,8 @@ def make_plan(boxes: Sequence[Box], symmetric: bool, sweeps: int) -> Plan:
     first, last = levels[0], levels[-1]
     return Plan(
         fill=_fill_table(first, symmetric),
-        read=_table([_natural(first.box, c, first.b[c]) for c in first.box.colours]),
-        write=_table([_natural(first.box, c, first.x[c]) for c in first.box.colours]),
+        read=_table(_natural(first.box, first.b)),
+        write=_table(_natural(first.box, first.x)),
         setup=setup.array(),
         cycle=cycle.array(),
         entries=_entries(last, symmetric),
@@ -117,19 +117,27 @@ def _write_setup(boxes: Sequence[Box], symmetric: bool, tape: Tape, ws: Workspac
         steps = sorted({step for _, step in sums} | {tuple(-s for s in step) for _, step in sums})
         fine, level = level, empty_level(box, steps, symmetric, ws)
         own = [(c, s) for c, s in stored(level, symmetric) if (carrier(fine.box, c), s) in sums]
-        split(tape, fine.box, box, [(c, level.coupling[c, s], sums[carrier(fine.box, c), s]) for c, s in own])
+        for step in dict.fromkeys(step for _, step in own):
+            places = {c: (level.coupling[c, s], sums[carrier(fine.box, c), s]) for c, s in own if s == step}
+            split(tape, fine.box, box, places)
         finish(level, tape, own)
         levels.append(level)
     return levels
 
 
-def _natural(box: Box, colour: Places, place: int) -> list[int]:
-    """The COPY row between a colour's vector and a flat array over all unknowns in natural order."""
+def _natural(box: Box, places: dict[Places, int]) -> list[list[int]]:
+    """UNZIP rows between colours' vectors and a flat array over all unknowns in natural order."""
     strides = [int(np.prod(box.shape[a + 1 :])) for a in range(box.dim)]
-    start = sum(p * s for p, s in zip(colour, strides, strict=True))
+    of_lines = tuple(2 * s for s in strides)
     tape = Tape(0, 0, 0)
-    tape.copy(place + box.first(), start, box.count(colour), box.strides, tuple(2 * s for s in strides))
-    return tape.rows[0]
+    for even in product((0, 1), repeat=box.dim - 1):
+        colour, partner = (*even, 0), (*even, 1)
+        if colour in places:
+            start = sum(p * s for p, s in zip(colour, strides, strict=True))
+            odd = places[partner] + box.first() if partner in places else None
+            odds = box.count(partner)[-1] if partner in places else 0
+            tape.unzip(places[colour] + box.first(), odd, start, box.count(colour), odds, box.strides, of_lines)
+    return tape.rows
 
 
 def _table(rows: list[list[int]]) -> Array:
@@ -137,17 +145,14 @@ def _table(rows: list[list[int]]) -> Array:
 
 
 def _fill_table(level: Level, symmetric: bool) -> Array:
-    """Rows `(arrays, colours, WIDTH)` for centre, plus of each axis, and minus of each axis."""
+    """Rows `(arrays, pairs of colours, WIDTH)` for centre, plus of each axis, and minus of each axis."""
     box = level.box
     steps = [(0,) * box.dim]
     for sign in (1,) if symmetric else (1, -1):
         steps += [tuple(sign if b == a else 0 for b in range(box.dim)) for a in range(box.dim)]
+    none = level.ignored
     return np.array(
-        [
-            [_natural(box, c, level.coupling[c, s]) if (c, s) in level.coupling else [0] * 21 for c in box.colours]
-            for s in steps
-        ],
-        dtype=np.uint64,
+        [_natural(box, {c: level.coupling.get((c, s), none) for c in box.colours}) for s in steps], dtype=np.uint64
     )
 
 
@@ -170,10 +175,10 @@ def _entries(level: Level, symmetric: bool) -> Array:
     box, rows = level.box, []
     for row, (index, colour, place) in enumerate(_unknowns(box)):
         for step in level.steps(colour):
-            other = [_moved(t, s, n, p) for t, s, n, p in zip(index, step, box.shape, box.periodic, strict=True)]
+            other = _moved(box, index, step)
             # where every coupling is stored once, the way back is the same number (halos do not hold it if a
             # periodic axis is odd)
-            if None not in other and not (symmetric and backward(step)):
+            if other is not None and not (symmetric and backward(step)):
                 column = reduce(lambda total, pair: total * pair[1] + pair[0], zip(other, box.shape, strict=True), 0)
                 rows.append((level.coupling[colour, step] + place, row, column))
                 if symmetric and any(step):
@@ -181,7 +186,11 @@ def _entries(level: Level, symmetric: bool) -> Array:
     return np.array(rows, dtype=np.uint64)
 
 
-def _moved(t: int, step: int, n: int, periodic: bool) -> int | None:
-    if periodic:
-        return (t + step) % n
-    return t + step if 0 <= t + step < n else None
+def _moved(box: Box, index: tuple[int, ...], step: Places) -> list[int] | None:
+    """The index one step away; None outside the box."""
+    moved = []
+    for t, s, n, periodic in zip(index, step, box.shape, box.periodic, strict=True):
+        if not periodic and not 0 <= t + s < n:
+            return None
+        moved.append((t + s) % n)
+    return moved

@@ -1,5 +1,7 @@
 """Products of a grid's matrix with a vector, in float64 and in natural order, for one sample."""
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -23,80 +25,56 @@ def dot(a: Real, b: Real) -> float:
 def product(y: Real, matrix: Matrix, x: Real) -> None:
     """y = A x.
 
-    Flat loops that know nothing of lines do the bulk. What they carry from the end of one line to the start of the next
+    Flat loops that know nothing of lines do the work. What they carry from the end of one line to the start of the next
     is zero, or taken out again where an axis is periodic.
     """
     c, p0, p1, p2, m0, m1, m2, symmetric, shape, periodic = matrix
     n0, n1, n2 = shape
-    if n1 == 1:
-        _plane(y, x, c, p0, m0, p2, m2, n2, symmetric)
-    else:
-        for k in range(len(y)):
-            y[k] = c[k] * x[k]
-        _neighbours(y, x, p0, m0, n1 * n2, symmetric)
-        _neighbours(y, x, p1, m1, n2, symmetric)
-        _neighbours(y, x, p2, m2, 1, symmetric)
-    if periodic[0]:
-        _wrap(y, x, p0, m0, n1 * n2, n0, symmetric)
-    if periodic[1]:
-        _wrap(y, x, p1, m1, n2, n1, symmetric)
-    if periodic[2]:
-        _wrap(y, x, p2, m2, 1, n2, symmetric)
+    start, stop = (n2, len(y) - n2) if n1 == 1 and n2 > 1 and n0 > 2 else (0, 0)
+    if stop:  # two axes: all lines but the first and the last, in one pass
+        back = 1 if symmetric else 0
+        _interior(y, x, c, p0, m0, p2, m2, np.uint64(start), np.uint64(stop), np.uint64(back))
+    _diagonal(y, x, c, 0, start)
+    _diagonal(y, x, c, stop, len(y))
+    for axis in range(3):
+        plus, minus, stride, n = p0, m0, n1 * n2, n0
+        if axis == 1:
+            plus, minus, stride, n = p1, m1, n2, n1
+        elif axis == 2:
+            plus, minus, stride, n = p2, m2, 1, n2
+        if len(plus) and n > 1:
+            _neighbours(y, x, plus, minus, stride, symmetric, 0, start)
+            _neighbours(y, x, plus, minus, stride, symmetric, stop, len(y))
+            if periodic[axis]:
+                _wrap(y, x, plus, minus, stride, n, symmetric)
 
 
 @numba.njit(cache=True, nogil=True)
-def _plane(y: Real, x: Real, c: Real, p0: Real, m0: Real, p2: Real, m2: Real, n: int, symmetric: bool) -> None:
-    """Two axes (or one, with lines of length n = 1): interior lines in one pass, the first and the last on their own."""
-    size = len(y)
-    if n > 1 and size > 2 * n:
-        _edge(y, x, c, p0, m0, p2, m2, n, symmetric, 0, n)
-        _interior(y, x, c, p0, m0, p2, m2, np.uint64(size), np.uint64(n), np.uint64(n if symmetric else 0),
-                  np.uint64(1 if symmetric else 0))  # fmt: skip
-        _edge(y, x, c, p0, m0, p2, m2, n, symmetric, size - n, size)
-    else:
-        _edge(y, x, c, p0, m0, p2, m2, n, symmetric, 0, size)
-
-
-@numba.njit(cache=True, nogil=True)
-def _edge(
-    y: Real, x: Real, c: Real, p0: Real, m0: Real, p2: Real, m2: Real, n: int, symmetric: bool, start: int, stop: int
-) -> None:
-    """Unknowns whose neighbours may not exist."""
-    size = len(y)
+def _diagonal(y: Real, x: Real, c: Real, start: int, stop: int) -> None:
     for k in range(start, stop):
-        total = c[k] * x[k]
-        if k + n < size:
-            total += p0[k] * x[k + n]
-        if k >= n:
-            total += (p0[k - n] if symmetric else m0[k]) * x[k - n]
-        if n > 1 and k + 1 < size:
-            total += p2[k] * x[k + 1]
-        if n > 1 and k >= 1:
-            total += (p2[k - 1] if symmetric else m2[k]) * x[k - 1]
-        y[k] = total
+        y[k] = c[k] * x[k]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _interior(
-    y: Real, x: Real, c: Real, p0: Real, m0: Real, p2: Real, m2: Real, size: int, n: int, back0: int, back2: int
-) -> None:
-    """All lines but the first and the last; unsigned indices keep the loop free of sign checks."""
-    one = np.uint64(1)
-    for k in range(n, size - n):
-        total = c[k] * x[k] + p0[k] * x[k + n] + m0[k - back0] * x[k - n]
-        y[k] = total + p2[k] * x[k + one] + m2[k - back2] * x[k - one]
+def _interior(y: Real, x: Real, c: Real, p0: Real, m0: Real, p2: Real, m2: Real, n: Any, stop: Any, back: Any) -> None:
+    """Lines of n numbers from the second to the last but one; unsigned indices keep the loop free of sign checks.
+
+    `back` is 1 for symmetric matrices, whose couplings to the neighbour below are the neighbour's to the one above.
+    """
+    one, line = np.uint64(1), back * n
+    for k in range(n, stop):
+        total = c[k] * x[k] + p0[k] * x[k + n] + m0[k - line] * x[k - n]
+        y[k] = total + p2[k] * x[k + one] + m2[k - back] * x[k - one]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _neighbours(y: Real, x: Real, plus: Real, minus: Real, stride: int, symmetric: bool) -> None:
-    """Both neighbours along one axis."""
-    if stride >= len(y) or len(plus) == 0:
-        return
-    inner, s, back = np.uint64(len(y) - stride), np.uint64(stride), np.uint64(0 if symmetric else stride)
-    for k in range(inner):
+def _neighbours(y: Real, x: Real, plus: Real, minus: Real, stride: int, symmetric: bool, start: int, stop: int) -> None:
+    """Both neighbours along one axis, for the unknowns from `start` to `stop`."""
+    s, back = np.uint64(stride), np.uint64(stride if symmetric else 0)
+    for k in range(np.uint64(start), np.uint64(max(start, min(stop, len(y) - stride)))):
         y[k] += plus[k] * x[k + s]
-    for k in range(inner):
-        y[k + s] += minus[k + back] * x[k]
+    for k in range(np.uint64(max(start, stride)), np.uint64(max(start, stride, stop))):
+        y[k] += minus[k - back] * x[k - s]
 
 
 @numba.njit(cache=True, nogil=True)

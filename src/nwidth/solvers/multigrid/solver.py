@@ -1,34 +1,29 @@
 """Multigrid-preconditioned conjugate gradients and BiCGStab for matrices of nearest neighbours on a grid."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
 
 from nwidth.bounds.residual import energy_bounds, reference_norm, relative_bound
-from nwidth.core.arrays import Array, Mask, Mu, Real
+from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, check_finite, select
-from nwidth.problems.base import Problem, is_coercive
-from nwidth.problems.stencils import Stencilled, Stencils
+from nwidth.problems.base import Problem, Stable
+from nwidth.problems.stencils import Stencilled
 from nwidth.solvers.base import Solver
-from nwidth.solvers.multigrid.krylov import solve_batch
-from nwidth.solvers.multigrid.plan import COARSEST, Plan, coarsest, make_plan, schedule
-from nwidth.spaces._layout import AXES
+from nwidth.solvers.multigrid.plan import COARSEST, coarsest, schedule
+from nwidth.solvers.multigrid.work import Limits, MultigridState, Work
 from nwidth.spaces.grid import Grid
 
 _DEFAULT = Tolerance("residual", 1e-8)
 #: Float64 numbers of the matrices that are formed at a time.
 _PIECE = 2_000_000
-#: Relative size of a load's mean beyond which a pure Neumann or periodic problem has no solution.
-_BALANCED = 1e-9
-#: Contrast of the couplings beyond which float32 loses the smallest eigenvalues, and the cycle runs in float64.
-_CONTRAST = 2e4
-#: Steps of a sample's history that are kept.
-_KEPT = 256
+#: Residuals between which a guaranteed energy tolerance is looked for.
+_FIRST, _LAST = 1e-6, 1e-15
 
 
 def suits(problem: Problem) -> bool:
@@ -41,27 +36,16 @@ def suits(problem: Problem) -> bool:
     return coarsest(boxes) <= COARSEST
 
 
-@dataclass
-class MultigridState:
-    """What the solves of a problem share, held by the caller: plans by anisotropy, and one workspace.
-
-    For one thread at a time.
-    """
-
-    problem: Stencilled
-    plans: dict[tuple[object, ...], Plan] = field(default_factory=dict)
-    workspaces: dict[str, Array] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
 class Multigrid(Solver):
-    """Krylov iteration in float64, preconditioned by one V-cycle in float32 (float64 at high contrast), for problems that are `Stencilled`.
+    """Krylov iteration in float64, preconditioned by one V-cycle, for problems that are `Stencilled`.
 
-    Symmetric matrices: conjugate gradients; others: BiCGStab. The cycle: `sweeps` Gauss-Seidel sweeps by colours before
-    and after, interpolation that follows the operator, Galerkin coarse matrices (see `hierarchy`); axes with weak
-    couplings are not coarsened until the others have caught up. Sizes need not be powers of two; a periodic axis needs
-    an even number of cells for every halving. Where all rows sum to zero (pure Neumann, periodic), the solution of mean
-    zero is found and a load that does not sum to zero has none: status SINGULAR.
+    Symmetric matrices: conjugate gradients; others: BiCGStab. The cycle runs in float32, at high contrast in float64:
+    `sweeps` Gauss-Seidel sweeps by colours before and after, interpolation that follows the operator, Galerkin coarse
+    matrices (see `hierarchy`); axes with weak couplings are not coarsened until the others have caught up. Sizes need
+    not be powers of two; a periodic axis needs an even number of cells for every halving. Where all rows sum to zero
+    (pure Neumann, periodic), the solution of mean zero is found, and a load that does not sum to zero has none: status
+    SINGULAR.
 
     `Tolerance("residual", r)`: the recomputed residual relative to the load; `Tolerance("energy", r)`: a guaranteed
     relative energy error (problems with a stability constant), by tightening the residual until bound 1 meets it.
@@ -91,196 +75,91 @@ class Multigrid(Solver):
         start = None if x0 is None else problem.space.flatten(np.asarray(x0, dtype=np.float64))
         if start is not None:
             check_finite("x0", start)
-        if stop.kind == "energy" and not is_coercive(problem):
-            raise InputError(
-                f"{type(problem).__name__} has no stability constant, so no energy error can be guaranteed; use "
-                "Tolerance('residual', ...) or inherit Stable"
-            )
         size = batch_size(mu)
         piece = max(1, _PIECE // (problem.space.size * (3 + 2 * len(problem.space.shape))))
         parts = [
-            self._piece(state, select(mu, slice(i, i + piece)), None if start is None else start[i : i + piece], stop)
-            for i in range(0, size, piece)
+            self._piece(state, select(mu, rows), None if start is None else start[rows], stop, rows.start)
+            for rows in (slice(i, i + piece) for i in range(0, size, piece))
         ]
-        names = parts[0][2].keys() if parts else ()
-        return Solution(
-            field=problem.space.unflatten(np.concatenate([p[0] for p in parts])),
-            status=np.concatenate([p[1] for p in parts]),
-            stats={name: np.concatenate([p[2][name] for p in parts]) for name in names},
-            note="; ".join(filter(None, (p[3] for p in parts))),
-        )
+        return _joined(problem, parts)
 
     def _piece(
-        self, state: MultigridState, mu: Mu, start: Array | None, stop: Tolerance
+        self, state: MultigridState, mu: Mu, start: Array | None, stop: Tolerance, first: int
     ) -> tuple[Real, Array, dict[str, Array], str]:
         begin = perf_counter()
         problem = state.problem
         stencils = problem.stencils(mu)
-        check_finite("load", stencils.load)
-        work = _Work.of(stencils, _inside(problem, start))
-        goal = stop.value if stop.kind == "residual" else min(stop.value, 1e-6)
-        work.run(self, state, goal, np.ones(len(work.x), dtype=bool))
-        v = _fields(problem, mu, work.x)
-        stats = {"iterations": work.iterations, "residual": work.residual}
-        if stop.kind == "energy":
-            v, more = self._to_energy(state, mu, work, v, stop, goal)
-            stats |= more
-        stats["seconds"] = np.full(len(v), (perf_counter() - begin) / max(len(v), 1))
-        return v, work.status, stats, work.note()
+        if not np.isfinite(stencils.load.sum()):
+            check_finite("load", stencils.load)
+        work = Work.of(stencils, _inside(problem, start))
+        goal = stop.value if stop.kind == "residual" else min(stop.value, _FIRST)
+        limits = Limits(self.max_iterations, self.restarts, self.sweeps)
+        work.run(limits, state, goal, np.ones(len(work.x), dtype=bool))
+        more = self._to_energy(limits, state, mu, work, stop.value, goal) if stop.kind == "energy" else {}
+        v = _fields(problem, mu, work)
+        shared = (perf_counter() - begin - work.seconds.sum()) / max(len(v), 1)
+        stats = {"iterations": work.iterations, "residual": work.residual, "seconds": work.seconds + shared}
+        return v, work.status, stats | more, work.note(first)
 
     def _to_energy(
-        self, state: MultigridState, mu: Mu, work: "_Work", v: Real, stop: Tolerance, goal: float
-    ) -> tuple[Real, dict[str, Array]]:
+        self, limits: Limits, state: MultigridState, mu: Mu, work: Work, rtol: float, goal: float
+    ) -> dict[str, Array]:
         """Tightens the residual of the samples whose guaranteed bound misses the tolerance."""
         problem = state.problem
-        if not is_coercive(problem):
-            raise InputError(f"{type(problem).__name__} is not Coercive")
+        if not isinstance(problem, Stable):
+            raise InputError(
+                f"{type(problem).__name__} has no stability constant, so no energy error can be guaranteed; use "
+                "Tolerance('residual', ...) or inherit Stable"
+            )
         systems, inner, stability = problem.systems(mu), problem.space.inner("energy"), problem.constant(mu)
         while True:
-            bound = energy_bounds(systems, v, inner, stability).upper
-            norm = reference_norm(systems, v)
-            missed = ~(relative_bound(bound, norm) <= stop.value)
-            again = missed & (work.status == Status.CONVERGED)
-            if not again.any() or goal < 1e-15:
+            v = _fields(problem, mu, work)
+            bound, norm = energy_bounds(systems, v, inner, stability).upper, reference_norm(systems, v)
+            missed = ~(relative_bound(bound, norm) <= rtol) & (work.status == Status.CONVERGED)
+            if not missed.any() or goal < _LAST:
                 break
             goal *= 0.1
-            work.run(self, state, goal, again)
-            v = _fields(problem, mu, work.x)
-        work.status[missed & (work.status == Status.CONVERGED)] = Status.MAX_ITERATIONS
-        return v, {"bound": bound, "norm": norm}
+            work.run(limits, state, goal, missed)
+        work.status[missed] = Status.MAX_ITERATIONS
+        return {"bound": bound, "norm": norm}
 
 
-@dataclass
-class _Work:
-    """The systems of one piece and how far their solution has come."""
-
-    stencils: Stencils
-    x: Real
-    status: Array
-    iterations: Array
-    residual: Real
-    history: Real
-    unbalanced: Mask
-
-    @classmethod
-    def of(cls, stencils: Stencils, x: Real | None) -> "_Work":
-        size, unknowns = len(stencils), int(np.prod(stencils.shape))
-        x = np.zeros((size, unknowns)) if x is None else x
-        flat = stencils.load.reshape(size, -1)
-        unbalanced = stencils.constants & (np.abs(flat.sum(axis=1)) > _BALANCED * np.abs(flat).sum(axis=1))
-        return cls(
-            stencils,
-            x,
-            np.full(size, int(Status.MAX_ITERATIONS)),
-            np.zeros(size, dtype=np.int64),
-            np.full(size, np.inf),
-            np.full((size, _KEPT), np.nan),
-            unbalanced,
-        )
-
-    def run(self, solver: Multigrid, state: MultigridState, tolerance: float, rows: Mask) -> None:
-        """Iterate the chosen samples, those with the same plan together."""
-        self.status[self.unbalanced] = Status.SINGULAR
-        self.x[self.unbalanced] = np.nan
-        for group in _groups(self.stencils, solver.sweeps, state):
-            chosen = group.rows[rows[group.rows] & ~self.unbalanced[group.rows]]
-            if len(chosen) == len(self.x):
-                self._run(solver, state, group, tolerance, self.stencils, slice(None))
-            elif len(chosen):
-                self._run(solver, state, group, tolerance, self.stencils.take(chosen), chosen)
-
-    def _run(
-        self,
-        solver: Multigrid,
-        state: MultigridState,
-        group: "_Group",
-        tolerance: float,
-        part: Stencils,
-        rows: Array | slice,
-    ) -> None:
-        plan = group.plan
-        x, status, iterations = self.x[rows], self.status[rows], self.iterations[rows]
-        residual, history = self.residual[rows], self.history[rows]
-        size = len(x)
-        solve_batch(
-            part.centre, part.plus, part.minus or part.plus, part.symmetric, part.constants, part.periodic,
-            part.load.reshape(size, -1), x, tolerance, solver.max_iterations, solver.restarts,
-            _workspace(state, group), plan.fill, plan.read, plan.write, plan.setup, plan.cycle, plan.entries,
-            plan.places, status, iterations, residual, history,
-        )  # fmt: skip
-        self.x[rows], self.status[rows], self.iterations[rows] = x, status, iterations
-        self.residual[rows], self.history[rows] = residual, history
-
-    def note(self) -> str:
-        """What happened to the samples that failed."""
-        said = []
-        for i in np.flatnonzero(self.status != Status.CONVERGED)[:3]:
-            if self.unbalanced[i]:
-                total = self.stencils.load[i].sum()
-                said.append(
-                    f"sample {i}: the load sums to {total:.3g}, and nothing holds the level of the solution: there is "
-                    "none; balance the sources and boundary fluxes"
-                )
-            else:
-                steps = self.history[i][~np.isnan(self.history[i])]
-                shown = ", ".join(f"{r:.1e}" for r in steps[:: max(1, len(steps) // 6)])
-                said.append(f"sample {i}: {Status(self.status[i]).name.lower()}, residuals {shown}")
-        return "; ".join(said)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Samples that run on the same plan in the same precision."""
-
-    plan: Plan
-    precision: str
-    rows: Array
-
-
-def _groups(stencils: Stencils, sweeps: int, state: MultigridState) -> list[_Group]:
-    """The samples by the strength of their couplings along the axes, and by contrast; each plan is made once."""
-    axes = AXES[sum(n > 1 for n in stencils.shape) or 1]
-    shape, periodic = (tuple(values[a] for a in axes) for values in (stencils.shape, stencils.periodic))
-    # every third unknown is enough to tell
-    parts = [np.abs(stencils.plus[a][:, ::3, ::3, ::3]).reshape(len(stencils), -1) for a in axes]
-    strength = np.stack([part.mean(axis=1) for part in parts], axis=1)
-    strength = np.maximum(strength, strength.max(axis=1, keepdims=True) * 1e-9) + np.finfo(float).tiny
-    contrast = np.max([part.max(axis=1) / np.where(part > 0, part, np.inf).min(axis=1) for part in parts], axis=0)
-    # to the power of two: samples that differ by less share a plan
-    classes = np.round(np.log2(strength / strength.max(axis=1, keepdims=True)))
-    classes = np.column_stack([classes, contrast > _CONTRAST])
-    groups = []
-    for kind in np.unique(classes, axis=0):
-        boxes = tuple(schedule(shape, periodic, [float(2.0**k) for k in kind[:-1]]))
-        key = (boxes, stencils.symmetric, sweeps)
-        if key not in state.plans:
-            state.plans[key] = make_plan(boxes, stencils.symmetric, sweeps)
-        rows = np.flatnonzero((classes == kind).all(axis=1))
-        groups.append(_Group(state.plans[key], "float64" if kind[-1] else "float32", rows))
-    return groups
-
-
-def _workspace(state: MultigridState, group: _Group) -> Array:
-    """The workspace, zero but for the constant vectors of the plan."""
-    plan, ws = group.plan, state.workspaces.get(group.precision)
-    if ws is None or len(ws) < plan.size:
-        ws = state.workspaces[group.precision] = np.empty(plan.size, dtype=group.precision)
-    ws[:] = 0.0
-    ws[plan.one : plan.one + plan.ones] = 1.0
-    ws[plan.minus : plan.minus + plan.ones] = -1.0
-    return ws
+def _joined(problem: Stencilled, parts: list[tuple[Real, Array, dict[str, Array], str]]) -> Solution:
+    if not parts:
+        return Solution(np.empty((0, *problem.space.shape)), np.empty(0, dtype=int))
+    return Solution(
+        field=problem.space.unflatten(np.concatenate([p[0] for p in parts])),
+        status=np.concatenate([p[1] for p in parts]),
+        stats={name: np.concatenate([p[2][name] for p in parts]) for name in parts[0][2]},
+        note="; ".join(filter(None, (p[3] for p in parts))),
+    )
 
 
 def _inside(problem: Stencilled, start: Array | None) -> Real | None:
     """The free dofs of starting fields."""
-    return None if start is None else np.array(start[:, problem.space.free], dtype=np.float64, order="C")
+    if start is None:
+        return None
+    grid = _grid(problem)
+    inside = start.reshape(len(start), *grid.shape)[(slice(None), *grid.free_box)]
+    return np.array(inside, dtype=np.float64).reshape(len(start), -1)
 
 
-def _fields(problem: Stencilled, mu: Mapping[str, Array], w: Real) -> Real:
-    """Dofs `(B, N)` from the free ones."""
-    free = problem.space.free
-    if free.all():
+def _fields(problem: Stencilled, mu: Mapping[str, Array], work: Work) -> Real:
+    """Dofs `(B, N)` from the free ones; of mean zero where only the mean is open."""
+    grid, w = _grid(problem), work.x
+    if work.stencils.constants.any():
+        volumes = grid.volumes()[grid.free_box].ravel()
+        w = w - np.where(work.stencils.constants, w @ volumes / volumes.sum(), 0.0)[:, None]
+    if w.shape[1] == grid.size:
         return w.copy()
-    v = problem.lift(mu).copy()
-    v[:, free] = w
+    v = problem.lift(mu)
+    inside = v.reshape(len(v), *grid.shape)[(slice(None), *grid.free_box)]
+    inside[...] = w.reshape(inside.shape)
     return v
+
+
+def _grid(problem: Problem) -> Grid:
+    """The problem's grid. Raises InputError where its space is another."""
+    if not isinstance(problem.space, Grid):
+        raise InputError(f"{type(problem).__name__} lives on a {type(problem.space).__name__}; expected a Grid")
+    return problem.space

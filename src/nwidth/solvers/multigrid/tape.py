@@ -70,6 +70,29 @@ class Tape:
         """A box of numbers from one arrangement to another."""
         self._row(machine.COPY, 0, out, source, 0, *_three(count, 1), *_three(out_strides, 0), *_three(strides, 0))
 
+    def unzip(
+        self, even: int, odd: int | None, lines: int, count: Places, odds: int, strides: Places, of_lines: Places
+    ) -> None:
+        """Lines along the last axis to vectors of their even and odd numbers; `count` of the even ones.
+
+        `strides` of the vectors and `of_lines` count all axes but the last, along which both are dense.
+        """
+        self._pairs(machine.UNZIP, even, odd, lines, count, odds, strides, of_lines)
+
+    def zip(
+        self, even: int, odd: int | None, lines: int, count: Places, odds: int, strides: Places, of_lines: Places
+    ) -> None:
+        """The way back."""
+        self._pairs(machine.ZIP, even, odd, lines, count, odds, strides, of_lines)
+
+    def _pairs(
+        self, code: int, even: int, odd: int | None, lines: int, count: Places, odds: int, strides: Places,
+        of_lines: Places,
+    ) -> None:  # fmt: skip
+        n0, n1, evens = _three(count, 1)
+        places = (_three(strides, 0)[:2], _three(of_lines, 0)[:2])
+        self._row(code, 0, even, lines, even if odd is None else odd, n0, n1, evens, odds, *places[0], *places[1])
+
     def dense(self) -> None:
         """The coarsest system."""
         self._row(machine.DENSE)
