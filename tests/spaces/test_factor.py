@@ -14,6 +14,7 @@ from nwidth.spaces.factor import (
     Pattern,
     SingularMatrixError,
     best_backend,
+    careful_factors,
     factorised,
     general_factor,
     new_factor,
@@ -86,13 +87,117 @@ def test_pardiso_reports_a_matrix_that_is_not_definite():
     values = a.data.copy()
     values[Pattern.of(a).indices == Pattern.of(a).rows] *= -1
     with pytest.raises(SingularMatrixError, match="not positive definite"):
-        new_factor(Pattern.of(a), "pardiso").factorise(values)
+        factorised(Pattern.of(a).matrix(values), "pardiso")
+    with pytest.raises(SingularMatrixError, match="not positive definite"):
+        factor = new_factor(Pattern.of(a), "pardiso")
+        factor.factorise(values)
+        factor.solve(np.ones((1, 60)))
+
+
+@pytest.mark.skipif(not available("pypardiso"), reason="no Pardiso")
+@pytest.mark.parametrize("seed", range(40))
+def test_pardiso_never_passes_an_indefinite_matrix_for_a_definite_one(seed):
+    """The two-level factorisation says so with an error or with a NaN; either is an exception here."""
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(3, 40))
+    dense = rng.standard_normal((size, size))
+    dense = (dense @ dense.T + 0.1 * np.eye(size)) * ((rng.random((size, size)) < 0.4) | np.eye(size, dtype=bool))
+    dense = (dense + dense.T) / 2
+    if np.linalg.eigvalsh(dense).min() > 0:
+        b = rng.standard_normal((1, size))
+        np.testing.assert_allclose(
+            factorised(sp.csr_array(dense), "pardiso").solve(b), np.linalg.solve(dense, b.T).T, rtol=1e-6, atol=1e-9
+        )
+    else:
+        with pytest.raises(SingularMatrixError):
+            factorised(sp.csr_array(dense), "pardiso")
 
 
 def test_superlu_reports_a_singular_matrix():
     a = sp.csr_array(np.array([[1.0, 1.0], [1.0, 1.0]]))
     with pytest.raises(SingularMatrixError, match="singular"):
         general_factor(Pattern.of(a)).factorise(a.data)
+
+
+def kinds(size, seed):
+    """One matrix of each kind, with what it should be recognised as."""
+    rng = np.random.default_rng(seed)
+    mask = rng.random((size, size)) < 0.1
+    both = mask | mask.T | np.eye(size, dtype=bool)
+    real, imaginary = rng.standard_normal((2, size, size))
+    a, c = real * both, (real + 1j * imaginary) * both
+    single = np.where(np.triu(np.ones((size, size), dtype=bool)), a, 0.0) + 2 * np.eye(size)
+    return [
+        ("definite", a @ a.T + np.eye(size)),
+        ("symmetric", a + a.T),
+        ("structured", a),
+        ("general", single),
+        ("symmetric", c + c.T),
+        ("hermitian", c + c.conj().T),
+        ("structured", c),
+        ("general", single * (1 + 1j)),
+    ]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_every_kind_of_matrix_is_recognised_and_solved(backend, seed):
+    for kind, dense in kinds(50, seed):
+        a = sp.csr_array(dense)
+        pattern = Pattern.of(a)
+        assert pattern.kind(a.data) == kind
+        rng = np.random.default_rng(seed)
+        b = rng.standard_normal((3, 50)).astype(a.dtype)
+        if np.iscomplexobj(b):
+            b = b + 1j * rng.standard_normal(b.shape)
+        exact = np.linalg.solve(dense, b.T).T
+        for factor in [new_factor(pattern, backend, kind, a.dtype), *careful_factors(pattern, backend, kind, a.dtype)]:
+            for values in (a.data * 2, a.data):  # the second matrix uses the analysis of the first
+                factor.factorise(values)
+            if factor.perturbed:
+                continue
+            found = factor.solve(b)
+            assert found.dtype == a.dtype
+            # the fast ones pivot little: they lose digits, which refinement brings back where they are used
+            np.testing.assert_allclose(found, exact, rtol=0, atol=1e-10 * np.linalg.cond(dense) * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_real_matrix_takes_a_complex_load(backend):
+    a, rng = matrix(), np.random.default_rng(0)
+    b = rng.standard_normal((2, 60)) + 1j * rng.standard_normal((2, 60))
+    for factor in (factorised(a, backend), new_factor(Pattern.of(a), backend, "symmetric")):
+        factor.factorise(a.data)
+        np.testing.assert_allclose(factor.solve(b), np.linalg.solve(a.toarray(), b.T).T, rtol=1e-9)
+
+
+@pytest.mark.skipif(not available("pypardiso"), reason="no Pardiso")
+def test_pivots_that_pardiso_replaces_are_counted():
+    """[[0, 1], [1, 0]]: the fast factorisation cannot, the careful one takes 2 x 2 pivots."""
+    a = sp.csr_array(np.array([[0.0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 2], [0, 0, 2, 0]]) + 1e-300 * np.eye(4))
+    pattern = Pattern.of(a)
+    fast = new_factor(pattern, "pardiso", "symmetric")
+    fast.factorise(a.data)
+    assert fast.perturbed == 2
+    careful = careful_factors(pattern, "pardiso", "symmetric")[0]
+    careful.factorise(a.data)
+    assert careful.perturbed == 0
+    np.testing.assert_allclose(careful.solve(np.ones((1, 4))), [[1, 1, 0.5, 0.5]], rtol=1e-14)
+
+
+def test_superlu_keeps_its_ordering(monkeypatch):
+    """Minimum degree is looked for once for a symmetric pattern, whatever the values."""
+    a = matrix()
+    count = []
+    monkeypatch.setattr(
+        "nwidth.spaces.factor.minimum_degree", lambda p: count.append(1) or np.random.default_rng(0).permutation(60)
+    )
+    factor = new_factor(Pattern.of(a), "superlu", "structured")
+    b = np.random.default_rng(1).standard_normal((2, 60))
+    for scale in (1.0, -2.0):
+        factor.factorise(a.data * scale)
+        np.testing.assert_allclose(factor.solve(b) * scale, np.linalg.solve(a.toarray(), b.T).T, rtol=1e-9)
+    assert len(count) == 1
 
 
 @pytest.mark.parametrize("dtype", [float, complex])

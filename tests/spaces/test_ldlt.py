@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nwidth.core.errors import InputError
-from nwidth.spaces.factor import Pattern
+from nwidth.spaces.factor import Pattern, minimum_degree
 from nwidth.spaces.ldlt import BatchedLDLT
 from nwidth.spaces.ldlt_kernels import aligned
-from nwidth.spaces.ldlt_symbolic import analyse, lower_values, minimum_degree
+from nwidth.spaces.ldlt_symbolic import analyse, lower_values
 
 KINDS = [(float, "double"), (float, "single"), (complex, "double"), (complex, "single")]
 

@@ -18,10 +18,11 @@ from nwidth.problems.base import Affine, AffineTerms, Linear, Problem, Stable, S
 from nwidth.solvers.base import Solver
 from nwidth.spaces.factor import (
     Factor,
+    Kind,
     Pattern,
     SingularMatrixError,
     best_backend,
-    general_factor,
+    careful_factors,
     new_factor,
     restricted,
 )
@@ -50,30 +51,48 @@ class DirectState:
     def __init__(self, problem: Linear, backend: str):
         self.problem, self.backend = problem, backend
         self._pattern: Pattern | None = None
-        self._factors: dict[bool, Factor] = {}
+        self._fast: dict[tuple[Kind, np.dtype], Factor] = {}
+        self._careful: dict[tuple[Kind, np.dtype], list[Factor]] = {}
         self.affine = AffineSum(problem.terms()) if isinstance(problem, Affine) else None
 
     def factors(self, sample: _Sample) -> Iterator[Factor]:
-        """Factorisations of a matrix, from the fastest that may suit it to the most general; each is valid until the
-        next is taken."""
-        matrix = sample.matrix
-        if self._pattern is None or not self._pattern.fits(matrix):
-            self._pattern, self._factors = Pattern.of(matrix), {}
-        pattern, symmetric = self._pattern, sample.symmetric
-        if symmetric is None:
-            symmetric = pattern.symmetric(matrix.data)
-        if symmetric and pattern.full_diagonal and not np.iscomplexobj(matrix.data) and (matrix.diagonal() > 0).all():
-            yield from self._try(pattern, True, matrix.data)
-        yield from self._try(pattern, False, matrix.data)
+        """Factorisations of a matrix, from the fastest that may suit it to the surest; each is valid until the next is
+        taken. One that had to replace pivots is passed over."""
+        values = sample.matrix.data
+        if self._pattern is None or not self._pattern.fits(sample.matrix):
+            self._pattern, self._fast, self._careful = Pattern.of(sample.matrix), {}, {}
+        kind = _kind(self._pattern, sample)
+        for guess in (kind, "symmetric") if kind == "definite" else (kind,):
+            yield from _usable(self._fast_factor(self._pattern, guess, values.dtype), values)
+        for factor in self._careful_factors(self._pattern, kind, values.dtype):
+            yield from _usable(factor, values)
 
-    def _try(self, pattern: Pattern, definite: bool, values: Array) -> Iterator[Factor]:
-        if definite not in self._factors:
-            self._factors[definite] = new_factor(pattern, self.backend) if definite else general_factor(pattern)
-        try:
-            self._factors[definite].factorise(values)
-        except SingularMatrixError:
-            return
-        yield self._factors[definite]
+    def _fast_factor(self, pattern: Pattern, kind: Kind, dtype: np.dtype) -> Factor:
+        if (kind, dtype) not in self._fast:
+            self._fast[kind, dtype] = new_factor(pattern, self.backend, kind, dtype)
+        return self._fast[kind, dtype]
+
+    def _careful_factors(self, pattern: Pattern, kind: Kind, dtype: np.dtype) -> list[Factor]:
+        if (kind, dtype) not in self._careful:
+            self._careful[kind, dtype] = careful_factors(pattern, self.backend, kind, dtype)
+        return self._careful[kind, dtype]
+
+
+def _kind(pattern: Pattern, sample: _Sample) -> Kind:
+    """What a matrix is like; the guess "definite" is for the factorisation to confirm."""
+    values = sample.matrix.data
+    if not sample.symmetric or np.iscomplexobj(values) or not pattern.full_diagonal:
+        return pattern.kind(values)
+    return "definite" if (values[pattern.diagonal] > 0).all() else "symmetric"
+
+
+def _usable(factor: Factor, values: Array) -> Iterator[Factor]:
+    try:
+        factor.factorise(values)
+    except WorkError:  # singular, or whatever else this library cannot do: the next one may
+        return
+    if not factor.perturbed:
+        yield factor
 
 
 class AffineSum:
@@ -103,12 +122,16 @@ class AffineSum:
 class Direct(Solver):
     """A sparse factorisation per parameter, with one symbolic analysis for all that share a pattern.
 
-    `backend`: 'pardiso' (through pypardiso, for symmetric positive definite matrices), 'superlu' (SciPy), or None for
-    the fastest that is installed. Matrices that are not definite go to SuperLU with pivoting. A starting value is of no
-    use here and is ignored. The default tolerance is a relative residual of 1e-8, reached by iterative refinement where
-    the factorisation alone misses it; `Tolerance("energy", rtol)` for a problem with a stability constant checks a
-    guaranteed bound instead. Statistics: `residual` (recomputed, relative), `iterations` (solves with the factor),
-    `seconds`; with an energy tolerance also `bound` and `norm`.
+    `backend`: 'pardiso' (through pypardiso), 'superlu' (SciPy), or None for the faster one that is installed. Real and
+    complex matrices, definite, symmetric, Hermitian or none of these: each kind has a fast factorisation that keeps its
+    analysis and pivots little; where that fails (small pivots, a large residual), careful ones follow, the last of them
+    SuperLU with partial pivoting. A starting value is of no use here and is ignored. The default tolerance is a
+    relative residual of 1e-8, reached by iterative refinement where the factorisation alone misses it;
+    `Tolerance("energy", rtol)` for a problem with a stability constant checks a guaranteed bound instead.
+
+    Statistics: `residual` (recomputed, relative), `iterations` (solves with the factor), `seconds`; with an energy
+    tolerance also `bound` and `norm`; without a stability constant also `condition`, a lower estimate of the condition
+    number.
     """
 
     backend: str | None = None
@@ -162,12 +185,14 @@ class Direct(Solver):
 
 
 class _Answer(NamedTuple):
-    """Free dofs `(k, n)`, how it ended, the worst relative residual, and the solves with the factor."""
+    """Free dofs `(k, n)`, how it ended, the worst relative residual, the solves with the factor, and a lower estimate
+    of the condition number (not looked for where the problem is stable)."""
 
     w: Array
     status: Status
     residual: float
     solves: int
+    condition: float = np.inf
 
 
 def _checked(mu: Mu, problem: Linear) -> dict[str, Array]:
@@ -186,6 +211,8 @@ def _solve_sample(state: DirectState, mu: Mu, stop: Tolerance) -> tuple[Array, S
     v = system.lift.astype(np.result_type(system.lift, answer.w))
     v[system.free] += answer.w[0]
     stats = {"residual": answer.residual, "iterations": answer.solves}
+    if not isinstance(state.problem, Stable):
+        stats["condition"] = answer.condition
     status = answer.status
     if stop.kind == "energy":
         bound, norm = _energy(state.problem, mu, v)
@@ -218,10 +245,14 @@ def _sample(state: DirectState, mu: Mu) -> tuple[System, _Sample]:
 def _solve(state: DirectState, sample: _Sample, tolerance: float) -> _Answer:
     """Solve for every load with the fastest factorisation that works."""
     best = _Answer(np.full(sample.load.shape, np.nan), Status.SINGULAR, np.inf, 0)
+    stable = isinstance(state.problem, Stable)
     for factor in state.factors(sample):
         answer = _refine(factor, sample, tolerance)
-        if not isinstance(state.problem, Stable) and _is_singular(factor, sample.matrix):
-            continue  # a coercive problem has no singular matrix: no need to look
+        if not stable:  # a coercive problem has no singular matrix: no need to look
+            answer = answer._replace(condition=_condition(factor, sample.matrix))
+            if not answer.condition <= _SINGULAR:
+                best = best._replace(condition=min(best.condition, answer.condition))
+                continue
         if answer.status == Status.CONVERGED:
             return answer
         if not answer.residual >= best.residual:
@@ -236,7 +267,10 @@ def _refine(factor: Factor, sample: _Sample, tolerance: float) -> _Answer:
     w, worst, solves = np.zeros_like(sample.load), np.inf, 0
     r = sample.load
     for solves in range(1, _REFINEMENTS + 2):
-        trial = w + factor.solve(r)
+        try:
+            trial = w + factor.solve(r)
+        except SingularMatrixError:
+            break
         r = sample.load - (sample.matrix @ trial.T).T
         residual = float((np.linalg.norm(r, axis=1) / scale).max())
         if not residual < worst:
@@ -247,12 +281,15 @@ def _refine(factor: Factor, sample: _Sample, tolerance: float) -> _Answer:
     return _Answer(w, Status.FAILED, worst, solves)
 
 
-def _is_singular(factor: Factor, matrix: sp.csr_array) -> bool:
-    """Whether the inverse blows up a random vector beyond what working precision allows."""
+def _condition(factor: Factor, matrix: sp.csr_array) -> float:
+    """`‖A‖ ‖A⁻¹ b‖ / ‖b‖` for a random b: what the inverse does to a vector that knows nothing of it."""
     probe = generator(0).standard_normal((1, matrix.shape[0])).astype(matrix.dtype)
-    answer = np.linalg.norm(factor.solve(probe))
+    try:
+        answer = float(np.linalg.norm(factor.solve(probe)))
+    except SingularMatrixError:
+        return np.inf
     norm = float(np.abs(matrix).sum(axis=1).max())
-    return not norm * answer <= _SINGULAR * np.linalg.norm(probe)
+    return norm * answer / float(np.linalg.norm(probe))
 
 
 def _energy(problem: Linear, mu: Mu, v: Array) -> tuple[float, float]:

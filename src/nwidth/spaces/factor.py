@@ -7,7 +7,7 @@ is a value that its owner holds: it lives in one process and cannot be pickled.
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,6 +19,11 @@ from nwidth.core.kinds import available, load_attribute
 from nwidth.core.validation import check_choice
 
 BACKENDS = ("pardiso", "superlu")
+#: What a matrix is like: symmetric positive definite; symmetric (Aᵀ = A), real or complex; Hermitian; with a symmetric
+#: pattern; any. All but the last have every diagonal entry in their pattern.
+Kind: TypeAlias = Literal["definite", "symmetric", "hermitian", "structured", "general"]
+#: SuperLU takes a diagonal pivot that is at least this part of the largest in its column: the ordering stays useful.
+_THRESHOLD = 0.01
 #: Entries of a matrix and its transpose that differ by less than this, relative to the largest, count as equal.
 _SYMMETRY = 1e-12
 
@@ -75,6 +80,29 @@ class Pattern:
         scale = np.abs(values).max(initial=0.0)
         return bool(np.abs(values - values[self.mirror]).max(initial=0.0) <= _SYMMETRY * scale)
 
+    def hermitian(self, values: Array) -> bool:
+        """Whether the matrix with these values equals its conjugate transpose, up to rounding."""
+        if self.mirror is None:
+            return False
+        scale = np.abs(values).max(initial=0.0)
+        return bool(np.abs(values - np.conj(values[self.mirror])).max(initial=0.0) <= _SYMMETRY * scale)
+
+    @cached_property
+    def diagonal(self) -> Array:
+        """Positions of the diagonal entries."""
+        return np.flatnonzero(self.indices == self.rows)
+
+    def kind(self, values: Array) -> Kind:
+        """What the matrix with these values is like; "definite" is a guess where the diagonal is positive."""
+        if self.mirror is None or not self.full_diagonal:
+            return "general"
+        if self.symmetric(values):
+            real = not np.iscomplexobj(values)
+            return "definite" if real and (values[self.diagonal] > 0).all() else "symmetric"
+        if np.iscomplexobj(values) and self.hermitian(values):
+            return "hermitian"
+        return "structured"
+
     def matrix(self, values: Array) -> sp.csr_array:
         """The matrix with these values (nothing is copied)."""
         return sp.csr_array((values, self.indices, self.indptr), shape=(self.size, self.size))
@@ -103,31 +131,99 @@ class Factor(ABC):
 
     @abstractmethod
     def solve(self, rhs: Array) -> Array:
-        """`A⁻¹ b` for the rows b of rhs `(k, n)`."""
+        """`A⁻¹ b` for the rows b of rhs `(k, n)`. Raises SingularMatrixError where that comes to light here."""
+
+    @property
+    def perturbed(self) -> int:
+        """Pivots of the latest matrix that were too small and got replaced."""
+        return 0
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a factorisation lives in one process; prepare it where it is used")
 
 
 class SuperLU(Factor):
-    """SuperLU: symmetric positive definite matrices without pivoting (ordering of A + Aᵀ), all others with it."""
+    """SuperLU. Where the pattern is symmetric: minimum degree on A + Aᵀ, found once, and pivots on the diagonal unless
+    they are below `threshold` of their column; otherwise partial pivoting with the ordering COLAMD.
 
-    def __init__(self, pattern: Pattern, definite: bool):
-        self._pattern, self._options = pattern, _DEFINITE if definite else _GENERAL
+    The ordering is kept by permuting the matrices: SuperLU's own way to reuse it (`SamePattern`) crashes in SciPy.
+    """
+
+    def __init__(self, pattern: Pattern, threshold: float = 1.0):
+        self._pattern, self._threshold = pattern, threshold
+        self._permuted: _Permuted | None = None
+        self._symmetric = threshold < 1 and pattern.mirror is not None
         self._lu: Any = None
+        self._dtype = np.dtype(float)
 
     def factorise(self, values: Array) -> None:
+        matrix, options = self._prepared(values)
         try:
-            self._lu = sla.splu(self._pattern.matrix(values).tocsc(), **self._options)
+            self._lu, self._dtype = sla.splu(matrix, **options), matrix.dtype
         except RuntimeError as error:
             raise SingularMatrixError(f"the matrix is singular: {error}") from error
 
     def solve(self, rhs: Array) -> Array:
-        return np.ascontiguousarray(self._lu.solve(np.ascontiguousarray(rhs.T)).T)
+        order = None if self._permuted is None else self._permuted.order
+        columns = np.ascontiguousarray((rhs if order is None else rhs[:, order]).T)
+        if np.iscomplexobj(columns) and self._dtype.kind != "c":  # a real matrix and a complex load
+            found = self._lu.solve(columns.real) + 1j * self._lu.solve(columns.imag)
+        else:
+            found = self._lu.solve(columns.astype(self._dtype, copy=False))
+        out = np.empty(found.T.shape, dtype=found.dtype)
+        out[:, slice(None) if order is None else order] = found.T
+        return out
+
+    def _prepared(self, values: Array) -> tuple[sp.csc_array, dict[str, Any]]:
+        if not self._symmetric:
+            return sp.csc_array(self._pattern.matrix(values)), {"permc_spec": "COLAMD"}
+        if self._permuted is None:
+            self._permuted = _Permuted.of(self._pattern)
+        options = {"SymmetricMode": True}
+        return self._permuted.matrix(values), {
+            "permc_spec": "NATURAL",
+            "diag_pivot_thresh": self._threshold,
+            "options": options,
+        }
 
 
-_DEFINITE = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
-_GENERAL = {"permc_spec": "COLAMD"}
+@dataclass(frozen=True, eq=False)
+class _Permuted:
+    """A symmetric pattern in another order, by columns, and where each entry's value comes from."""
+
+    order: Array
+    source: Array
+    indptr: Array
+    indices: Array
+
+    @classmethod
+    def of(cls, pattern: Pattern) -> "_Permuted":
+        order = minimum_degree(pattern)
+        numbered = sp.csr_array((np.arange(1, len(pattern.indices) + 1), pattern.indices, pattern.indptr))
+        permuted = sp.csc_array(numbered[order][:, order])
+        permuted.sort_indices()
+        return cls(order, permuted.data - 1, permuted.indptr, permuted.indices)
+
+    def matrix(self, values: Array) -> sp.csc_array:
+        """The permuted matrix with these values of the pattern."""
+        shape = (len(self.order), len(self.order))
+        return sp.csc_array((values[self.source], self.indices, self.indptr), shape=shape)
+
+
+def minimum_degree(pattern: Pattern) -> Array:
+    """SuperLU's multiple minimum degree ordering of A + Aᵀ, `(n,)`: position -> row."""
+    off = pattern.matrix(np.where(pattern.indices == pattern.rows, 0.0, -1.0))
+    matrix = sp.csc_array(off + sp.diags_array(1.0 + np.diff(pattern.indptr)))
+    # an incomplete factorisation that drops everything gives the ordering without the work
+    lu = sla.spilu(
+        matrix,
+        permc_spec="MMD_AT_PLUS_A",
+        drop_tol=1.0,
+        fill_factor=1.0,
+        diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
+    )
+    return np.argsort(lu.perm_c)
 
 
 def best_backend(backend: str | None = None) -> str:
@@ -143,22 +239,34 @@ def best_backend(backend: str | None = None) -> str:
     return backend
 
 
-def new_factor(pattern: Pattern, backend: str | None = None) -> Factor:
-    """A factorisation for symmetric positive definite matrices of this pattern, not yet given values."""
+def new_factor(pattern: Pattern, backend: str | None = None, kind: Kind = "definite", dtype: Any = float) -> Factor:
+    """A fast factorisation for matrices of this pattern and kind, not yet given values.
+
+    It keeps one symbolic analysis, and to that end pivots little: look at the residual, and at `perturbed`.
+    """
     if best_backend(backend) == "superlu":
-        return SuperLU(pattern, definite=True)
-    return load_attribute("nwidth.spaces.pardiso:Pardiso")(pattern)
+        return SuperLU(pattern, 0.0 if kind == "definite" else _THRESHOLD)
+    return load_attribute("nwidth.spaces.pardiso:Pardiso")(pattern, kind, dtype)
+
+
+def careful_factors(pattern: Pattern, backend: str | None, kind: Kind, dtype: Any = float) -> list[Factor]:
+    """Slower factorisations for any regular matrix of this pattern, from the fastest to the surest."""
+    if best_backend(backend) == "superlu":
+        return [SuperLU(pattern)]
+    kind = "symmetric" if kind == "definite" else kind
+    return [load_attribute("nwidth.spaces.pardiso:Pardiso")(pattern, kind, dtype, careful=True), SuperLU(pattern)]
 
 
 def general_factor(pattern: Pattern) -> Factor:
-    """A factorisation with pivoting for any regular matrix of this pattern, real or complex."""
-    return SuperLU(pattern, definite=False)
+    """A factorisation with partial pivoting for any regular matrix of this pattern, real or complex."""
+    return SuperLU(pattern)
 
 
 def factorised(matrix: sp.csr_array, backend: str | None = None) -> Factor:
     """A symmetric positive definite matrix, factorised once and for all. Raises SingularMatrixError."""
     factor = new_factor(Pattern.of(matrix), backend)
     factor.factorise(matrix.data)
+    factor.solve(np.ones((1, matrix.shape[0])))  # what is not definite may come to light here only
     return factor
 
 

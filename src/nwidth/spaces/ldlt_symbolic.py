@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as sla
 
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
-from nwidth.spaces.factor import Pattern
+from nwidth.spaces.factor import Pattern, minimum_degree
 from nwidth.spaces.ldlt_structure import column_structure, elimination_tree, first_descendants, positions, postorder
 
 #: Rows that one tile of a panel holds; the columns of a panel are eliminated in groups of as many.
@@ -90,22 +89,6 @@ def analyse(pattern: Pattern, order: Array | None = None) -> Analysis:
     firsts, lasts, rows_of = _supernodes(parents, np.diff(l_starts))
     below = [l_rows[l_starts[c] : l_starts[c + 1]] for c in rows_of]
     return _tables(pattern, order, _Lower(starts, indices, source), *_split(firsts, lasts, below))
-
-
-def minimum_degree(pattern: Pattern) -> Array:
-    """SuperLU's multiple minimum degree ordering of A + Aᵀ, `(n,)`: position -> row."""
-    off = pattern.matrix(np.where(pattern.indices == pattern.rows, 0.0, -1.0))
-    matrix = sp.csc_array(off + sp.diags_array(1.0 + np.diff(pattern.indptr)))
-    # an incomplete factorisation that drops everything gives the ordering without the work
-    lu = sla.spilu(
-        matrix,
-        permc_spec="MMD_AT_PLUS_A",
-        drop_tol=1.0,
-        fill_factor=1.0,
-        diag_pivot_thresh=0.0,
-        options={"SymmetricMode": True},
-    )
-    return np.argsort(lu.perm_c)
 
 
 @dataclass(frozen=True, eq=False)
