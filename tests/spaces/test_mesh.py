@@ -84,3 +84,27 @@ def test_sizes_that_do_not_fit_and_unknown_products_are_refused(space):
         MeshSpace(np.zeros((2, 1)), np.array([[0, 1]]), np.ones(2, bool), form, form)
     with pytest.raises(InputError, match="choose one of energy, mass"):
         space.inner("h2")
+
+
+def test_vector_fields_go_component_by_component():
+    form = Form(sp.diags_array(np.arange(1.0, 7.0)).tocsr(), 1.0)
+    nodes, free = np.arange(3.0)[:, None], np.arange(6) != 4
+    space = MeshSpace(nodes, np.array([[0, 1], [1, 2]]), free, form, form, "line", ("ux", "uy"))
+    assert space.shape == (2, 3) and space.size == 6
+    assert dict(space.components) == {"ux": slice(0, 3), "uy": slice(3, 6)}
+    fields = np.arange(12.0).reshape(2, 2, 3)
+    np.testing.assert_array_equal(space.unflatten(space.flatten(fields)), fields)
+    np.testing.assert_array_equal(space.flatten(fields)[:, space.components["uy"]], fields[:, 1])
+    expected = np.arange(1.0, 7.0) * space.flatten(fields) * free
+    np.testing.assert_array_equal(space.inner("mass").apply(space.flatten(fields)), expected)
+    again = MeshSpace.from_parts(*space.to_parts())
+    assert again.names == ("ux", "uy") and again.shape == (2, 3)
+    with pytest.raises(InputError, match="3 nodes and 3 components needs"):
+        MeshSpace(nodes, space.elements, free, form, form, "line", ("ux", "uy", "uz"))
+
+
+def test_a_scalar_space_is_stored_as_before(space):
+    """Files and fingerprints of spaces without components do not change."""
+    assert set(space.to_parts().config) == {"cell", "lambda_min"} and dict(space.components) == {
+        "u": slice(0, space.size)
+    }
