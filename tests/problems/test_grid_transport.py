@@ -1,7 +1,9 @@
 """Diffusion, transport and reaction on grids: every form against dense matrices, orders of convergence, bad input."""
 
+import re
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from nwidth.problems.grid_transport import from_stream_function
 from nwidth.spaces.grid import Grid
 from nwidth.testing.dense_grid import dense_stencils, dense_transport
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "grids.md"
 MU = {"seed": np.array([3.0, 4.0])}
 GRIDS = [Grid((5,), 2.0, (ends,), centring) for ends, centring in product(ENDS, ("node", "cell"))]
 GRIDS += [
@@ -305,3 +308,18 @@ def test_the_range_of_the_coefficients_bounds_the_spectrum(grid):
             assert high[i] < 30 * found[-1] and low[i] > found[0] / 30
     with pytest.raises(InputError, match="no transport and no reaction"):
         energy_range(RandomTransport(grid).terms(MU))
+
+
+def test_the_problem_of_the_documentation_runs():
+    """Pure conduction is linear; a flow symmetric about the middle keeps u + u(turned) = 1 and carries more heat."""
+    found = {}
+    exec(re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL).group(1), found)
+    answer = found["answer"]
+    u = answer.field
+    assert answer.converged.all()
+    np.testing.assert_allclose(u[0], np.repeat(np.linspace(1, 0, 33)[:, None], 33, axis=1), atol=1e-6)
+    np.testing.assert_allclose(u + u[:, ::-1, ::-1], 1.0, atol=1e-6)
+    heat = [(u[:, 0] - u[:, 1]).mean(axis=1) * 32, (u[:, -2] - u[:, -1]).mean(axis=1) * 32]
+    assert (np.diff(heat[0]) > 1).all()
+    np.testing.assert_allclose(heat[0], heat[1], rtol=1e-5)
+    assert (u > -1e-6).all() and (u < 1 + 1e-6).all()
