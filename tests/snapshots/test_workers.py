@@ -5,6 +5,7 @@ import threading
 import time
 import tracemalloc
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,8 @@ from nwidth.problems.darcy import Darcy
 from nwidth.snapshots import workers as crews
 from nwidth.snapshots.generate import generate
 from nwidth.snapshots.open import open_snapshots
+from nwidth.snapshots.threads import Threads
+from nwidth.snapshots.work import Job
 from nwidth.solvers.base import Solver
 from nwidth.solvers.riesz_cg import RieszCG
 from nwidth.testing.dense import DenseProblem
@@ -89,6 +92,35 @@ def test_limits_of_the_linear_algebra_are_given_back():
         before = [pool["num_threads"] for pool in threadpool_info()]
         generate(Waves(), 20, chunk=4, solver=Watched(), workers=2)
         assert [pool["num_threads"] for pool in threadpool_info()] == before
+
+
+def test_a_library_that_a_thread_loads_is_held_to_one_thread_too(monkeypatch):
+    """The chunk during which it appeared is solved again, and its limit is lifted only at the end."""
+    loaded, limited, lifted = [SimpleNamespace(filepath="first")], [], []
+
+    class Libraries:
+        def __init__(self):
+            self.lib_controllers = list(loaded)
+
+        def limit(self, limits):
+            names = [library.filepath for library in self.lib_controllers]
+            limited.append(names)
+            return SimpleNamespace(restore_original_limits=lambda: lifted.append(names))
+
+    class Loading(Watched):
+        def solve(self, state, mu, x0=None, stop=None):
+            state["seen"] = [*state.get("seen", []), len(mu["k"])]
+            if len(loaded) == 1 and state["calls"] == 1:
+                loaded.append(SimpleNamespace(filepath="second"))
+                assert not lifted
+            return super().solve(state, mu, x0, stop)
+
+    monkeypatch.setattr("nwidth.snapshots.work.ThreadpoolController", Libraries)
+    with Threads(Job(Waves(), Loading(), None, 0, 0, 16, 4), None, 1) as threads:
+        assert len(list(threads.map(iter(range(4))))) == 4
+    assert Watched.states[0]["seen"] == [4, 4, 4, 4, 4]
+    assert limited == [["first"], ["first", "second"]]
+    assert lifted == limited[::-1]
 
 
 def test_an_error_in_a_thread_is_the_callers_and_keeps_what_was_solved(tmp_path):
