@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.problems.transport_cases import ENDS, Manufactured, RandomTransport, face_shape
 
 from nwidth.core.errors import InputError
@@ -323,3 +325,23 @@ def test_the_problem_of_the_documentation_runs():
     assert (np.diff(heat[0]) > 1).all()
     np.testing.assert_allclose(heat[0], heat[1], rtol=1e-5)
     assert (u > -1e-6).all() and (u < 1 + 1e-6).all()
+
+
+@given(
+    cells=st.lists(st.integers(3, 5), min_size=1, max_size=3),
+    ends=st.lists(st.sampled_from([*ENDS, ("neumann", "robin"), ("neumann", "dirichlet")]), min_size=3, max_size=3),
+    centring=st.sampled_from(["node", "cell"]),
+    scheme=st.sampled_from(["upwind", "central"]),
+    moving=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_stencils_on_any_grid(cells, ends, centring, scheme, moving, seed):
+    sides = np.random.default_rng(seed).uniform(0.1, 10.0, len(cells))
+    grid = Grid(tuple(cells), tuple(sides), tuple(ends[: len(cells)]), centring)
+    problem = RandomTransport(grid, scheme, moving=moving)
+    matrix, rhs = oracle(problem, 0)
+    stencils, lift = problem.stencils(MU), problem.lift(MU)[0]
+    free = grid.free
+    atol = 1e-13 * abs(matrix).max()
+    np.testing.assert_allclose(dense_stencils(stencils)[0], matrix[np.ix_(free, free)], rtol=0, atol=atol)
+    np.testing.assert_allclose(stencils.load[0].ravel(), (rhs - matrix @ lift)[free], rtol=0, atol=atol)
