@@ -341,6 +341,20 @@ def test_generated_snapshots_say_what_was_used_and_do_not_depend_on_workers():
     np.testing.assert_array_equal(np.asarray(snapshots.fields), np.asarray(again.fields))
 
 
+@pytest.mark.parametrize(
+    "matrix", [L + nonsymmetric([1, 1]), L - 2.5 * sp.eye_array(SIZE), L + 1j * sp.eye_array(SIZE)]
+)
+def test_fixed_matrices_of_every_kind_with_real_and_complex_loads(matrix):
+    for load in (few_loads, lambda t: few_loads(t) + 1j * t[1], lambda t: np.exp(1j * np.arange(SIZE) * t[0])):
+        problem = Given(lambda t: matrix, load)
+        problem._space = complex_space(problem)
+        mu = problem.parameters.sample(range(3), 5)
+        solution = nw.solve(problem, mu, Structured())
+        assert solution.note.startswith("fixed matrix") and solution.converged.all()
+        for i, field in enumerate(solution.field):
+            np.testing.assert_allclose(field, dense_solution(problem, mu, i), rtol=1e-8, atol=1e-9)
+
+
 @pytest.mark.skipif(not available("pypardiso"), reason="no Pardiso")
 @pytest.mark.parametrize("backend", ["superlu", "pardiso"])
 def test_both_factorisations_serve(backend):

@@ -9,7 +9,7 @@ the sample's own matrix is recomputed and the answer refined, and a capacitance 
 singular is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,10 +18,19 @@ import numpy as np
 import scipy.sparse as sp
 
 from nwidth.core.arrays import Array, Real
+from nwidth.core.errors import WorkError
 from nwidth.core.seeding import generator
 from nwidth.solvers.structure.find import Structure
 from nwidth.solvers.structure.samples import Split
-from nwidth.spaces.factor import Factor, Pattern, SingularMatrixError, general_factor, new_factor
+from nwidth.spaces.factor import (
+    Factor,
+    Kind,
+    Pattern,
+    SingularMatrixError,
+    best_backend,
+    careful_factors,
+    new_factor,
+)
 
 #: Size of the two parts of the capacitance matrix, relative to its inverse, beyond which the formula is not used.
 _WORST = 1e10
@@ -159,17 +168,26 @@ class _Cases:
 
 
 def _factorised(matrix: sp.csr_array, backend: str | None, probe: Array) -> tuple[Factor, Array]:
-    """The fastest factorisation that the matrix has, and what it makes of a random vector."""
-    pattern, values = Pattern.of(matrix), matrix.data
-    if not np.iscomplexobj(values) and (matrix.diagonal() > 0).all() and pattern.symmetric(values):
-        with suppress(SingularMatrixError):
-            return _tried(new_factor(pattern, backend), values, probe)
-    return _tried(general_factor(pattern), values, probe)
+    """The fastest factorisation that the matrix has, and what it makes of a random vector.
+
+    Raises SingularMatrixError where it has none.
+    """
+    for factor in _candidates(Pattern.of(matrix), matrix.data, best_backend(backend)):
+        with suppress(WorkError):  # singular, or whatever else this one cannot do: the next may
+            factor.factorise(matrix.data)
+            probed = factor.solve(probe)
+            if not factor.perturbed and np.isfinite(probed).all():
+                return factor, probed
+    raise SingularMatrixError("the matrix is singular to working precision")
 
 
-def _tried(factor: Factor, values: Array, probe: Array) -> tuple[Factor, Array]:
-    factor.factorise(values)
-    return factor, factor.solve(probe)
+def _candidates(pattern: Pattern, values: Array, backend: str) -> Iterator[Factor]:
+    """Factorisations for such a matrix, from the fastest to the surest; "definite" is a guess."""
+    kind: Kind = pattern.kind(values)
+    yield new_factor(pattern, backend, kind, values.dtype)
+    if kind == "definite":
+        yield new_factor(pattern, backend, "symmetric", values.dtype)
+    yield from careful_factors(pattern, backend, kind, values.dtype)
 
 
 def _apply(reference: sp.csr_array, splits: Sequence[Split], w: Array) -> Array:
