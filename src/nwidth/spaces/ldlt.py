@@ -76,6 +76,7 @@ class BatchedLDLT:
         self._load, self._residual, self._y = (
             aligned((analysis.size, self._parts, self.lanes), np.float64) for _ in range(3)
         )
+        self._every_row = np.arange(size)
         self._batch = 0
 
     def _numbers(self, count: int) -> tuple[int, ...]:
@@ -87,7 +88,7 @@ class BatchedLDLT:
         if values.ndim != 2 or values.shape[1] != count or not 1 <= len(values) <= self.lanes:
             raise InputError(f"values have shape {values.shape}; expected 1 to {self.lanes} rows of {count} entries")
         self._batch = len(values)
-        interleave(self._as_parts(values), a.source, self._entries)
+        interleave(self._as_parts(values), a.source, a.slot, self._entries)
         self._largest = largest(self._entries)
         number = self._factor.dtype
         self._scale = (1.0 / np.where(self._largest > 0, self._largest, 1.0)).astype(number)
@@ -107,7 +108,7 @@ class BatchedLDLT:
         """
         if load.shape != (self._batch, self.analysis.size):
             raise InputError(f"loads have shape {load.shape}; expected {(self._batch, self.analysis.size)}")
-        interleave(self._as_parts(load), self.analysis.order, self._load)
+        interleave(self._as_parts(load), self._every_row, self.analysis.number, self._load)
         with np.errstate(all="ignore"):
             residual, solves = self._refine(tolerance, steps)
             size = _norms(self._load)
@@ -168,7 +169,7 @@ class BatchedLDLT:
     def _separated(self) -> Array:
         """The solutions at hand, `(B, n)`, in the order of the unknowns."""
         parts = np.empty((self._batch, self.analysis.size, self._parts))
-        separate(self._y, self.analysis.order, parts)
+        separate(self._y, self.analysis.number, parts)
         return parts.view(np.complex128)[..., 0] if self.complex else parts[..., 0]
 
     def __reduce__(self) -> NoReturn:

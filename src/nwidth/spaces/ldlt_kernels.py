@@ -13,23 +13,25 @@ from nwidth.spaces.ldlt_tiles import eliminate_tile, factor_triangle, scale_tile
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def interleave(values: Array, source: Array, out: Array) -> None:
-    """Entries `source (m,)` of `values (B, entries, parts)` as `out (m, parts, lanes)`; the last sample fills up."""
+def interleave(values: Array, source: Array, target: Array, out: Array) -> None:
+    """`out[target] (m, parts, lanes)` from the entries `source` of `values (B, entries, parts)`; the last sample fills
+    up. Sources rise: each sample is read in order, and every write is a full vector."""
     last, parts, lanes = values.shape[0] - 1, out.shape[1], out.shape[2]
     for e in range(len(source)):
-        here = source[e]
+        here, there = source[e], target[e]
         for p in range(parts):
             for lane in range(lanes):
-                out[e, p, lane] = values[min(lane, last), here, p]
+                out[there, p, lane] = values[min(lane, last), here, p]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def separate(x: Array, target: Array, out: Array) -> None:
-    """The way back: `x (m, parts, lanes)` as entries `target (m,)` of `out (B, entries, parts)`."""
-    for e in range(len(target)):
+def separate(x: Array, source: Array, out: Array) -> None:
+    """The way back: `out (B, entries, parts)` from the entries `source` of `x (m, parts, lanes)`."""
+    for e in range(len(source)):
+        here = source[e]
         for p in range(out.shape[2]):
             for sample in range(len(out)):
-                out[sample, target[e], p] = x[e, p, sample]
+                out[sample, e, p] = x[here, p, sample]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -30,9 +30,9 @@ _LIMIT = 2**31 - 1
 class Analysis:
     """Tables for the numerical factorisation of all matrices with one symmetric pattern.
 
-    `order (n,)`: row k of the permuted matrix is row `order[k]` of A. Its lower triangle has the entries `rows`,
-    `columns (m,)`, grouped by panel (`starts (panels + 1,)`); `source (m,)` is each one's position among the values of
-    the pattern, `mirror (m,)` that of the transposed entry, `target (m,)` its place in the stored factor.
+    `order (n,)`: row k of the permuted matrix is row `order[k]` of A, `number` the inverse. Its lower triangle has the
+    entries `rows`, `columns (m,)`, grouped by panel (`starts (panels + 1,)`), with their places in the stored factor,
+    `target (m,)`. Entry `slot[k]` of these is the pattern's value `source[k]`, in rising order.
 
     A panel of w columns and b rows below them is stored as tiles of four rows, `w` columns each, rows innermost: the
     triangle first (rounded up to whole tiles), then the rows below (too). Entry 0 of the storage is a bin for what
@@ -44,12 +44,13 @@ class Analysis:
 
     pattern: Pattern
     order: Array
+    number: Array
     rows: Array
     columns: Array
     starts: Array
-    source: Array
-    mirror: Array
     target: Array
+    source: Array
+    slot: Array
     panels: Array
     below: Array
     places: Array
@@ -177,18 +178,20 @@ def _tables(pattern: Pattern, order: Array, lower: _Lower, begins: Array, ends: 
     i, j = lower.rows, lower.indices
     by_panel = np.lexsort((i, j, owner[j]))
     i, j, source = i[by_panel], j[by_panel], lower.source[by_panel]
+    slot = np.argsort(source)
     places, target = positions(panels, below, counts, owner, i, j, int(pairs.sum()))
     first = first_descendants(panels, below, counts, owner)
     fresh = np.argsort(first, kind="stable")
     return Analysis(
         pattern=pattern,
         order=order,
+        number=np.argsort(order),
         rows=i.astype(np.int32),
         columns=j.astype(np.int32),
         starts=np.searchsorted(owner[j], np.arange(len(begins) + 1)),
-        source=source,
-        mirror=_mirror(pattern)[source],
         target=target,
+        source=source[slot],
+        slot=slot,
         panels=panels,
         below=below,
         places=places,
@@ -199,12 +202,7 @@ def _tables(pattern: Pattern, order: Array, lower: _Lower, begins: Array, ends: 
     )
 
 
-def _mirror(pattern: Pattern) -> Array:
-    mirror = pattern.mirror
-    return np.zeros(0, dtype=np.int64) if mirror is None else mirror
-
-
 def lower_values(analysis: Analysis, values: Real) -> sp.csr_array:
     """The lower triangle of the permuted matrix for one sample's values `(nnz,)` (for checks)."""
-    entries = (values[analysis.source], (analysis.rows, analysis.columns))
-    return sp.csr_array(entries, shape=(analysis.size, analysis.size))
+    rows, columns = analysis.rows[analysis.slot], analysis.columns[analysis.slot]
+    return sp.csr_array((values[analysis.source], (rows, columns)), shape=(analysis.size, analysis.size))
