@@ -1,7 +1,7 @@
 """Pardiso as a contestant: called directly, so that it keeps its fastest settings.
 
-`nwidth.spaces.pardiso` pays for results that repeat to the last bit; the contestant does not have to. Phase 11 (the
-symbolic analysis) runs once per pattern, then 22 and 33 (factorisation and solution) in one call for every matrix.
+No checks, no refinement, no copies: phase 11 (the symbolic analysis) runs once per pattern, then 22 and 33
+(factorisation and solution) in one call for every matrix.
 Reference: Developer Reference of the oneMKL, "oneMKL PARDISO", and "pardiso iparm parameter".
 """
 
@@ -21,6 +21,9 @@ NESTED_DISSECTION, MINIMUM_DEGREE = 2, 0
 _ANALYSE, _FACTORISE_AND_SOLVE, _RELEASE = 11, 23, -1
 # a handle of its own: pypardiso has declared the argument types of the shared one
 _LIBRARY = ctypes.CDLL(pypardiso.ps.libmkl._name)
+# without the OpenMP layer: the fastest on one thread, and nothing has to be traded for results that repeat
+_SEQUENTIAL = 1
+_LIBRARY.MKL_Set_Threading_Layer(_SEQUENTIAL)
 
 
 class Pardiso:

@@ -13,6 +13,8 @@ from time import perf_counter
 
 import _growth_rows
 import _harness
+import _mesh_rows
+import _navier_stokes_rows
 import _race
 import _storage_rows
 from _harness import Row
@@ -56,12 +58,11 @@ def races(quick: bool, seed: int) -> list[Row]:
 def work(quick: bool, seed: int) -> list[Row]:
     begin = perf_counter()
     found = races(quick, seed)
-    for module in (_growth_rows, _storage_rows):
+    for module in (_growth_rows, _storage_rows, _navier_stokes_rows, _mesh_rows):
         found += module.rows(quick, seed)
-    # last: the Helmholtz rows tell the MKL to repeat its results, which slows it down for the rest of the process
-    for name in ("_mesh_rows", "_helmholtz_rows", "_navier_stokes_rows"):
-        if importlib.util.find_spec(name) is not None:
-            found += importlib.import_module(name).rows(quick, seed)
+    # last: these rows tell the MKL to repeat its results, which slows it down for the rest of the process
+    if importlib.util.find_spec("_helmholtz_rows") is not None:
+        found += importlib.import_module("_helmholtz_rows").rows(quick, seed)
     return [*found, Row("seconds in all", perf_counter() - begin, "s")]
 
 
