@@ -1,6 +1,5 @@
 """Multigrid-preconditioned conjugate gradients and BiCGStab for matrices of nearest neighbours on a grid."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import ClassVar
@@ -8,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from nwidth.bounds.residual import energy_bounds, reference_norm, relative_bound
-from nwidth.core.arrays import Array, Mu, Real
+from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, check_finite, select
@@ -72,9 +71,7 @@ class Multigrid(Solver):
         """Solutions `(B, *shape)`; a sample that did not converge is a status, and its best field is returned."""
         problem, stop = state.problem, stop or _DEFAULT
         mu = as_mu(mu, problem.parameters.names)
-        start = None if x0 is None else problem.space.flatten(np.asarray(x0, dtype=np.float64))
-        if start is not None:
-            check_finite("x0", start)
+        start = free_values(problem, x0)
         size = batch_size(mu)
         piece = max(1, _PIECE // (problem.space.size * (3 + 2 * len(problem.space.shape))))
         parts = [
@@ -91,12 +88,12 @@ class Multigrid(Solver):
         stencils = problem.stencils(mu)
         if not np.isfinite(stencils.load.sum()):
             check_finite("load", stencils.load)
-        work = Work.of(stencils, _inside(problem, start))
+        work = Work.of(stencils, start)
         goal = stop.value if stop.kind == "residual" else min(stop.value, _FIRST)
         limits = Limits(self.max_iterations, self.restarts, self.sweeps)
         work.run(limits, state, goal, np.ones(len(work.x), dtype=bool))
         more = self._to_energy(limits, state, mu, work, stop.value, goal) if stop.kind == "energy" else {}
-        v = _fields(problem, mu, work)
+        v = free_fields(problem, mu, work.x, stencils.constants)
         shared = (perf_counter() - begin - work.seconds.sum()) / max(len(v), 1)
         stats = {"iterations": work.iterations, "residual": work.residual, "seconds": work.seconds + shared}
         return v, work.status, stats | more, work.note(first)
@@ -113,7 +110,7 @@ class Multigrid(Solver):
             )
         systems, inner, stability = problem.systems(mu), problem.space.inner("energy"), problem.constant(mu)
         while True:
-            v = _fields(problem, mu, work)
+            v = free_fields(problem, mu, work.x, work.stencils.constants)
             bound, norm = energy_bounds(systems, v, inner, stability).upper, reference_norm(systems, v)
             missed = ~(relative_bound(bound, norm) <= rtol) & (work.status == Status.CONVERGED)
             if not missed.any() or goal < _LAST:
@@ -127,29 +124,32 @@ class Multigrid(Solver):
 def _joined(problem: Stencilled, parts: list[tuple[Real, Array, dict[str, Array], str]]) -> Solution:
     if not parts:
         return Solution(np.empty((0, *problem.space.shape)), np.empty(0, dtype=int))
+    fields = parts[0][0] if len(parts) == 1 else np.concatenate([p[0] for p in parts])
     return Solution(
-        field=problem.space.unflatten(np.concatenate([p[0] for p in parts])),
+        field=problem.space.unflatten(fields),
         status=np.concatenate([p[1] for p in parts]),
         stats={name: np.concatenate([p[2][name] for p in parts]) for name in parts[0][2]},
         note="; ".join(filter(None, (p[3] for p in parts))),
     )
 
 
-def _inside(problem: Stencilled, start: Array | None) -> Real | None:
-    """The free dofs of starting fields."""
-    if start is None:
+def free_values(problem: Stencilled, fields: Array | None) -> Real | None:
+    """The free dofs `(B, n)` of fields or dofs, float64, a copy; None for None. Raises InputError where not finite."""
+    if fields is None:
         return None
     grid = _grid(problem)
-    inside = start.reshape(len(start), *grid.shape)[(slice(None), *grid.free_box)]
-    return np.array(inside, dtype=np.float64).reshape(len(start), -1)
+    dofs = grid.flatten(np.asarray(fields, dtype=np.float64).reshape(len(fields), *grid.shape))
+    check_finite("x0", dofs)
+    inside = dofs.reshape(len(dofs), *grid.shape)[(slice(None), *grid.free_box)]
+    return inside.reshape(len(dofs), -1).copy()
 
 
-def _fields(problem: Stencilled, mu: Mapping[str, Array], work: Work) -> Real:
-    """Dofs `(B, N)` from the free ones; of mean zero where only the mean is open."""
-    grid, w = _grid(problem), work.x
-    if work.stencils.constants.any():
+def free_fields(problem: Stencilled, mu: Mu, w: Real, constants: Mask) -> Real:
+    """Dofs `(B, N)` from the free ones; of mean zero where only the mean is open (`constants`)."""
+    grid = _grid(problem)
+    if constants.any():
         volumes = grid.volumes()[grid.free_box].ravel()
-        w = w - np.where(work.stencils.constants, w @ volumes / volumes.sum(), 0.0)[:, None]
+        w = w - np.where(constants, w @ volumes / volumes.sum(), 0.0)[:, None]
     if w.shape[1] == grid.size:
         return w.copy()
     v = problem.lift(mu)

@@ -17,7 +17,7 @@ _BALANCED = 1e-9
 #: Contrast of the couplings beyond which float32 loses the smallest eigenvalues, and the cycle runs in float64.
 _CONTRAST = 2e4
 #: Fraction of the tolerance at which the recursive residual stops, so that the recomputed one meets it.
-_MARGIN = 0.9
+MARGIN = 0.9
 #: Steps of a sample's history that are kept.
 _KEPT = 256
 
@@ -96,6 +96,15 @@ def _matrix(stencils: Stencils, row: int) -> Matrix:
     return (stencils.centre[row].ravel(), p0, p1, p2, m0, m1, m2, stencils.symmetric, stencils.shape, stencils.periodic)
 
 
+def unbalanced(stencils: Stencils) -> Mask:
+    """Samples that map constants to zero and whose load does not sum to zero: they have no solution."""
+    lost = stencils.constants.copy()
+    if lost.any():
+        flat = stencils.load.reshape(len(stencils), -1)
+        lost &= np.abs(flat.sum(axis=1)) > _BALANCED * np.abs(flat).sum(axis=1)
+    return lost
+
+
 @dataclass
 class Work:
     """The systems of one piece and how far their solution has come."""
@@ -113,10 +122,6 @@ class Work:
     def of(cls, stencils: Stencils, x: Real | None) -> "Work":
         size, unknowns = len(stencils), int(np.prod(stencils.shape))
         x = np.zeros((size, unknowns)) if x is None else x
-        unbalanced = stencils.constants.copy()
-        if unbalanced.any():
-            flat = stencils.load.reshape(size, -1)
-            unbalanced &= np.abs(flat.sum(axis=1)) > _BALANCED * np.abs(flat).sum(axis=1)
         return cls(
             stencils,
             x,
@@ -125,7 +130,7 @@ class Work:
             np.full(size, np.inf),
             np.full((size, _KEPT), np.nan),
             np.zeros(size),
-            unbalanced,
+            unbalanced(stencils),
         )
 
     def run(self, limits: Limits, state: MultigridState, tolerance: float, rows: Mask) -> None:
@@ -162,7 +167,7 @@ class Work:
             ended, last = int(Status.CONVERGED), norm
             if norm > tolerance * load:
                 left = limits.max_iterations - int(self.iterations[row])
-                target = _MARGIN * tolerance * load
+                target = MARGIN * tolerance * load
                 ended, steps = iterate(matrix, cycle, r, x, target, left, vectors, self.history[row])
                 self.iterations[row] += steps
                 norm = residual(r, matrix, rhs, x)
