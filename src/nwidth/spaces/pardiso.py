@@ -34,8 +34,13 @@ _REASONS = {-1: "inconsistent input", -2: "not enough memory", -3: "reordering f
 # not, at full speed; where another library has fixed the threading layer already, MKL_CBWR_AUTO keeps them, and costs a
 # third of the time on processors that are not Intel's.
 _SEQUENTIAL, _REPEATABLE = 1, 2
-if _shared_solver.libmkl.MKL_Set_Threading_Layer(_SEQUENTIAL) != _SEQUENTIAL:
+_ON_ONE_THREAD = _shared_solver.libmkl.MKL_Set_Threading_Layer(_SEQUENTIAL) == _SEQUENTIAL
+if not _ON_ONE_THREAD:
     _shared_solver.libmkl.MKL_CBWR_Set(_REPEATABLE)
+#: iparm(2): orderings. Nested dissection in its sequential form; the parallel one is not repeatable.
+_NESTED_DISSECTION, _MINIMUM_DEGREE = 2, 0
+#: Both orderings are tried up to this size: minimum degree is the better one in two dimensions.
+_TRY_BOTH = 100_000
 
 
 class Pardiso(Factor):
@@ -68,10 +73,23 @@ class Pardiso(Factor):
     def factorise(self, values: Array) -> None:
         self._values = _aligned(values[self._entries], self._dtype)
         if self._careful or not self._analysed:
-            _release(self._handle, self._iparm, self._size, self._type)
-            self._call(_ANALYSE)
+            self._analyse(_NESTED_DISSECTION)
             self._analysed = True
         self._call(_FACTORISE)
+
+    def _analyse(self, ordering: int) -> None:
+        """Phase 11; where the other ordering may be better, it is compared by the operations to come."""
+        _release(self._handle, self._iparm, self._size, self._type)
+        self._iparm[1], self._iparm[18] = ordering, -1  # -1: report them
+        self._call(_ANALYSE)
+        # with several threads, minimum degree and the improved factorisation gave wrong solutions without an error
+        if ordering == _NESTED_DISSECTION and self._iparm[23] == 10 and _ON_ONE_THREAD and self._size <= _TRY_BOTH:
+            operations = int(self._iparm[18])
+            self._analyse(_MINIMUM_DEGREE)
+            if int(self._iparm[18]) > operations:
+                _release(self._handle, self._iparm, self._size, self._type)
+                self._iparm[1] = _NESTED_DISSECTION
+                self._call(_ANALYSE)
 
     def solve(self, rhs: Array) -> Array:
         # Fortran order of (n, k) is C order of (k, n): nothing is transposed
@@ -113,9 +131,7 @@ def _aligned(values: Array, dtype: Any = np.float64) -> Array:
 def _parameters(kind: Kind, careful: bool) -> Array:
     iparm = np.zeros(64, dtype=np.int32)
     iparm[0] = 1  # the values below instead of defaults
-    # nested dissection, the sequential form: the parallel one is not repeatable (and minimum degree, 0, gave wrong
-    # solutions without an error together with the two-level factorisation: oneMKL 2026.2)
-    iparm[1] = 2
+    iparm[1] = _NESTED_DISSECTION
     iparm[9] = 13 if kind in ("structured", "general") else 8  # pivots below 1e-13, 1e-8 of the norm are replaced
     iparm[20] = 1  # symmetric indefinite: Bunch-Kaufman pivots of 1 x 1 and 2 x 2
     if careful:
