@@ -127,3 +127,42 @@ def add_boundary_flux(a: Real, g: Real, w0: float, w1: float, w2: float, harmoni
                     load[b, i, j, nodes - 1] += (
                         w2 * g[h, p, q, nodes + 1] * _mean(a[b, p, q, nodes], a[b, p, q, nodes + 1], harmonic)
                     )
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
+def _line_range(left: Real, right: Real, harmonic: bool, low: float, high: float) -> tuple[float, float]:
+    """The range of the means of two rows of finite values, and of what was found before."""
+    for k in range(len(left)):
+        mean = _mean(left[k], right[k], harmonic)
+        low, high = min(low, mean), max(high, mean)
+    return low, high
+
+
+@numba.njit(cache=True, nogil=True)
+def face_range(
+    a: Real, start: tuple[int, int, int], stop: tuple[int, int, int], periodic: tuple[bool, bool, bool], harmonic: bool
+) -> Real:
+    """Smallest and largest mean at the faces of every sample that touch the window of free values, `(2, B)`.
+
+    a `(B, N0, N1, N2)`, finite; a periodic axis has a face between its last and its first value.
+    """
+    batch, rows, columns, nodes = a.shape
+    (s0, s1, s2), (e0, e1, e2) = start, stop
+    out = np.empty((2, batch))
+    for b in range(batch):
+        low, high = np.inf, 0.0
+        for i in range(rows):
+            for j in range(s1, e1):
+                if i < rows - 1 or periodic[0]:
+                    low, high = _line_range(a[b, i, j, s2:e2], a[b, (i + 1) % rows, j, s2:e2], harmonic, low, high)
+            if s0 <= i < e0:
+                for j in range(columns):
+                    if j < columns - 1 or (periodic[1] and columns > 1):
+                        up = (j + 1) % columns
+                        low, high = _line_range(a[b, i, j, s2:e2], a[b, i, up, s2:e2], harmonic, low, high)
+                for j in range(s1, e1):
+                    low, high = _line_range(a[b, i, j, :-1], a[b, i, j, 1:], harmonic, low, high)
+                    if periodic[2]:
+                        low, high = _line_range(a[b, i, j, nodes - 1 :], a[b, i, j, :1], harmonic, low, high)
+        out[0, b], out[1, b] = low, high
+    return out

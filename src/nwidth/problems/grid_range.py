@@ -4,8 +4,9 @@ import numpy as np
 
 from nwidth.core.arrays import Real
 from nwidth.core.errors import InputError
-from nwidth.problems.grid_systems import face_means
-from nwidth.problems.grid_terms import GridTerms
+from nwidth.problems._diffusion import face_range
+from nwidth.problems.grid_systems import on_axes
+from nwidth.problems.grid_terms import GridTerms, three
 from nwidth.spaces.grid import Side
 
 
@@ -19,24 +20,16 @@ def energy_range(terms: GridTerms) -> tuple[Real, Real]:
     """
     if terms.velocity is not None or terms.reaction is not None:
         raise InputError("the energy inner product has no transport and no reaction; a problem with them needs its own")
-    low, high = np.full(len(terms.a), np.inf), np.zeros(len(terms.a))
-    for ratios in (*_faces(terms), *(_end(terms, side) for side in terms.grid.sides if _held(terms, side))):
-        flat = ratios.reshape(len(terms.a), -1)
-        if flat.shape[1]:
-            low, high = np.minimum(low, flat.min(axis=1)), np.maximum(high, flat.max(axis=1))
+    axes, grid = three(terms.grid), terms.grid
+    start = axes[0].free.start, axes[1].free.start, axes[2].free.start
+    stop = axes[0].free.stop, axes[1].free.stop, axes[2].free.stop
+    periodic = axes[0].periodic, axes[1].periodic, axes[2].periodic
+    low, high = face_range(on_axes(terms.a, grid), start, stop, periodic, terms.face == "harmonic")
+    for side in grid.sides:
+        if _held(terms, side):
+            ratios = _end(terms, side).reshape(len(terms.a), -1)
+            low, high = np.minimum(low, ratios.min(axis=1)), np.maximum(high, ratios.max(axis=1))
     return low, high
-
-
-def _faces(terms: GridTerms) -> list[Real]:
-    """The face coefficients of every direction."""
-    directions, faces = terms.grid.directions, []
-    for axis, direction in enumerate(directions):
-        free = (slice(None), *(slice(None) if n == axis else d.free for n, d in enumerate(directions)))
-        a = terms.a[free]
-        if direction.periodic:
-            a = np.concatenate([a, np.take(a, [0], axis + 1)], axis + 1)
-        faces.append(face_means(a, axis + 1, terms.face))
-    return faces
 
 
 def _held(terms: GridTerms, side: Side) -> bool:

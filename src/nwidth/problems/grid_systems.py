@@ -71,17 +71,6 @@ def check_values(
     )
 
 
-def face_means(a: Real, axis: int, rule: FaceRule, weight: float = 1.0) -> Real:
-    """`weight` times the mean of the values at the two ends of every edge along `axis`."""
-    left = a[(slice(None),) * axis + (slice(None, -1),)]
-    right = a[(slice(None),) * axis + (slice(1, None),)]
-    if rule == "harmonic":
-        return (2.0 * weight) / (1.0 / left + 1.0 / right)
-    means = left + right
-    means *= 0.5 * weight
-    return means
-
-
 def edges(a: Real, grid: Grid, rule: FaceRule) -> Edges:
     """Face coefficient times (area / spacing) of every edge; a missing axis has no edges."""
     nodal = on_axes(a, grid)

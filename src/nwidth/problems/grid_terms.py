@@ -49,7 +49,7 @@ class GridTerms:
         """The matrices and loads on the free dofs; `whole`: on all dofs, nothing cut off, loads without prescribed
         values."""
         grid, batch = self.grid, len(self.a)
-        axes = _three(grid)
+        axes = three(grid)
         start = (0, 0, 0) if whole else (axes[0].free.start, axes[1].free.start, axes[2].free.start)
         box = tuple(d.size if whole else d.free.stop - d.free.start for d in axes)
         present = [d in AXES[grid.dim] for d in range(3)]
@@ -160,7 +160,7 @@ def prescribed(grid: Grid, data: Mapping[Side, Real], batch: int) -> Real:
     return grid.flatten(field)
 
 
-def _three(grid: Grid) -> tuple[GridAxis, GridAxis, GridAxis]:
+def three(grid: Grid) -> tuple[GridAxis, GridAxis, GridAxis]:
     """The directions on three axes."""
     given = dict(zip(AXES[grid.dim], grid.directions, strict=True))
     return given.get(0, _ABSENT), given.get(1, _ABSENT), given.get(2, _ABSENT)
