@@ -72,8 +72,7 @@ def conjugate_gradients(
             break
         _precondition(z, s, matrix, cycle, r, norm)
         old, rho = rho, dot(r, z)
-        _turn(p, q, z, s, rho / old if k else 0.0)
-        curvature = dot(p, q)
+        curvature = _turn(p, q, z, s, rho / old if k else 0.0)
         if not (rho > 0.0 and curvature > 0.0):
             return BREAKDOWN, k
         norm = np.sqrt(_advance(x, r, p, q, rho / curvature))
@@ -149,9 +148,12 @@ def _advance(x: Real, r: Real, p: Real, q: Real, step: float) -> float:
     return total
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _turn(p: Real, q: Real, z: Real, s: Real, ratio: float) -> None:
-    """p = z + ratio p, q = s + ratio q."""
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _turn(p: Real, q: Real, z: Real, s: Real, ratio: float) -> float:
+    """p = z + ratio p, q = s + ratio q; the new pᵀ q."""
+    total = 0.0
     for k in range(len(p)):
-        p[k] = z[k] + ratio * p[k]
-        q[k] = s[k] + ratio * q[k]
+        direction, image = z[k] + ratio * p[k], s[k] + ratio * q[k]
+        p[k], q[k] = direction, image
+        total += direction * image
+    return total

@@ -117,20 +117,21 @@ class Work:
     history: Real
     seconds: Real
     unbalanced: Mask
+    started: bool
 
     @classmethod
     def of(cls, stencils: Stencils, x: Real | None) -> "Work":
         size, unknowns = len(stencils), int(np.prod(stencils.shape))
-        x = np.zeros((size, unknowns)) if x is None else x
         return cls(
             stencils,
-            x,
+            np.zeros((size, unknowns)) if x is None else x,
             np.full(size, int(Status.MAX_ITERATIONS)),
             np.zeros(size, dtype=np.int64),
             np.full(size, np.inf),
             np.full((size, _KEPT), np.nan),
             np.zeros(size),
             unbalanced(stencils),
+            x is not None,
         )
 
     def run(self, limits: Limits, state: MultigridState, tolerance: float, rows: Mask) -> None:
@@ -142,6 +143,7 @@ class Work:
                 begin = perf_counter()
                 self._run(limits, state, group, tolerance, int(row))
                 self.seconds[row] += perf_counter() - begin
+        self.started = True
 
     def _run(self, limits: Limits, state: MultigridState, group: Group, tolerance: float, row: int) -> None:
         """Iterate one sample; its recursive residual is not trusted, and where it was wrong the iteration restarts."""
@@ -162,7 +164,11 @@ class Work:
         cycle = (*cycle[:7], scale, constants)
         x, rhs, r = self.x[row], stencils.load[row].ravel(), vectors[0]
         load = float(np.linalg.norm(rhs))
-        norm = residual(r, matrix, rhs, x)
+        norm = load
+        if self.started:
+            norm = residual(r, matrix, rhs, x)
+        else:
+            r[:] = rhs
         for _ in range(limits.restarts):
             ended, last = int(Status.CONVERGED), norm
             if norm > tolerance * load:
