@@ -13,6 +13,7 @@ from tests.problems.transport_cases import ENDS, Manufactured, RandomTransport, 
 
 from nwidth.core.errors import InputError
 from nwidth.problems.grid_range import energy_range
+from nwidth.problems.grid_terms import GridTerms
 from nwidth.problems.grid_transport import from_stream_function
 from nwidth.spaces.grid import Grid
 from nwidth.testing.dense_grid import dense_stencils, dense_transport
@@ -345,3 +346,14 @@ def test_stencils_on_any_grid(cells, ends, centring, scheme, moving, seed):
     atol = 1e-13 * abs(matrix).max()
     np.testing.assert_allclose(dense_stencils(stencils)[0], matrix[np.ix_(free, free)], rtol=0, atol=atol)
     np.testing.assert_allclose(stencils.load[0].ravel(), (rhs - matrix @ lift)[free], rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize(("dim", "axis"), [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)])
+def test_the_range_counts_the_face_that_closes_a_periodic_direction(dim, axis):
+    """Two large values, first and last of one line: only the face between them has their mean."""
+    grid = Grid((4,) * dim, 1.0, tuple("periodic" if d == axis else "dirichlet" for d in range(dim)))
+    a = np.ones((1, *grid.shape))
+    for end in (0, 3):
+        a[(0, *(end if d == axis else 2 for d in range(dim)))] = 9.0
+    terms = GridTerms(grid, a, 0 * a, None, None, {}, {}, "arithmetic", "central")
+    assert energy_range(terms) == (pytest.approx([1.0]), pytest.approx([9.0]))
