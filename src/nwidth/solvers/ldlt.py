@@ -145,8 +145,7 @@ def _solve_group(state: LDLTState, mu: Mu, tolerance: float) -> _Group:
     given = _given(state, mu)
     systems = given.systems
     factor = state.factor(given.pattern, np.result_type(systems.values, systems.load))
-    factor.factorise(systems.values)
-    found = factor.solve(systems.load, tolerance)
+    found = factor.solve(systems.values, systems.load, tolerance)
     fields = systems.lift.astype(np.result_type(systems.lift, found.x))
     fields[:, given.free] += found.x
     good = given.usable & (found.residual <= tolerance) & ~found.doubtful

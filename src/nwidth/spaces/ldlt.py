@@ -19,7 +19,18 @@ from nwidth.core.arrays import Array, Mask, Real
 from nwidth.core.errors import InputError
 from nwidth.core.seeding import generator
 from nwidth.core.validation import check_choice
-from nwidth.spaces.ldlt_kernels import aligned, correct, factorise, interleave, largest, separate, subtract_product
+from nwidth.spaces.ldlt_kernels import (
+    add,
+    aligned,
+    backward,
+    factorise,
+    forward,
+    interleave,
+    largest,
+    put,
+    separate,
+    subtract_product,
+)
 from nwidth.spaces.ldlt_symbolic import Analysis
 from nwidth.spaces.ldlt_vectors import lanes_of
 
@@ -52,7 +63,7 @@ class Refined:
 
 
 class BatchedLDLT:
-    """Factorises up to `lanes` matrices of one pattern at a time, and solves with the latest ones.
+    """Factorises up to `lanes` matrices of one pattern at a time, and solves one system with each.
 
     `dtype`: float64, or complex128 for complex symmetric (not Hermitian) matrices. `precision` is that of the factor:
     "single" factorises in half the time, but takes three more solves, and one or two more to see a singular matrix: no
@@ -82,67 +93,73 @@ class BatchedLDLT:
     def _numbers(self, count: int) -> tuple[int, ...]:
         return (count, 2, self.lanes) if self.complex else (count, self.lanes)
 
-    def factorise(self, values: Array) -> None:
-        """Take the values `(B, nnz)` of B <= `lanes` matrices. Raises InputError for another shape."""
-        a, count = self.analysis, len(self.analysis.pattern.indices)
-        if values.ndim != 2 or values.shape[1] != count or not 1 <= len(values) <= self.lanes:
-            raise InputError(f"values have shape {values.shape}; expected 1 to {self.lanes} rows of {count} entries")
-        self._batch = len(values)
-        interleave(self._as_parts(values), a.source, a.slot, self._entries)
-        self._largest = largest(self._entries)
-        number = self._factor.dtype
-        self._scale = (1.0 / np.where(self._largest > 0, self._largest, 1.0)).astype(number)
-        self._least[:] = _LEAST[self.precision]
-        self._smallest[:] = np.inf
-        entries = self._entries.reshape(len(a.source), self._parts * self.lanes)
-        with np.errstate(all="ignore"):
-            factorise(
-                self._factor, self._inverses, entries, self._scale, self._scratch,
-                self._least, self._smallest, a.panels, a.starts, a.target, a.places, a.fresh, a.fresh_starts,
-            )  # fmt: skip
+    def solve(self, values: Array, load: Array, tolerance: float = 1e-10, steps: int = 10) -> Refined:
+        """`A_i⁻¹ b_i` for values `(B, nnz)` and loads `(B, n)` of B <= `lanes` systems.
 
-    def solve(self, load: Array, tolerance: float = 1e-10, steps: int = 10) -> Refined:
-        """`A_i⁻¹ b_i` for loads `(B, n)`, refined until each relative residual is at most `tolerance`.
-
-        At most `steps` solves; a sample whose residual no longer falls is left as it is.
+        Each is refined until its relative residual is at most `tolerance`, with at most `steps` solves; a sample whose
+        residual no longer falls is left as it is. Raises InputError for other shapes.
         """
-        if load.shape != (self._batch, self.analysis.size):
-            raise InputError(f"loads have shape {load.shape}; expected {(self._batch, self.analysis.size)}")
-        interleave(self._as_parts(load), self._every_row, self.analysis.number, self._load)
+        self._take(values, load)
         with np.errstate(all="ignore"):
-            residual, solves = self._refine(tolerance, steps)
             size = _norms(self._load)
+            self._factorise(size)
+            residual, solves = self._refine(size, tolerance, steps, carried=True)
             condition = self._largest * _norms(self._y) / np.where(size > 0, size, 1.0)
             x = self._separated()
             doubtful = self._singular()
         rows = slice(self._batch)
         return Refined(x, residual[rows], solves[rows], condition[rows], doubtful[rows])
 
-    def _refine(self, tolerance: float, steps: int) -> tuple[Real, Array]:
-        """Relative residuals and solves of each lane; the loads are in `_load`, the solutions in `_y`."""
-        b, r, a = self._load, self._residual, self.analysis
-        r[...], self._y[...] = b, 0.0
-        scale = _norms(b)
-        residual, solves = np.where(scale > 0, 1.0, 0.0), np.zeros(self.lanes, dtype=int)
-        active = residual > tolerance
-        for _ in range(steps):
+    def _take(self, values: Array, load: Array) -> None:
+        """Lay the samples side by side."""
+        a, count = self.analysis, len(self.analysis.pattern.indices)
+        if values.ndim != 2 or values.shape[1] != count or not 1 <= len(values) <= self.lanes:
+            raise InputError(f"values have shape {values.shape}; expected 1 to {self.lanes} rows of {count} entries")
+        if load.shape != (len(values), a.size):
+            raise InputError(f"loads have shape {load.shape}; expected {(len(values), a.size)}")
+        self._batch = len(values)
+        interleave(self._as_parts(values), a.source, a.slot, self._entries)
+        interleave(self._as_parts(load), self._every_row, a.number, self._load)
+
+    def _factorise(self, size: Real) -> None:
+        """The factors, and on the way the forward substitution of the loads, whose norms are `size`."""
+        self._largest = largest(self._entries)
+        self._scale = (1.0 / np.where(self._largest > 0, self._largest, 1.0)).astype(self._factor.dtype)
+        self._least[:] = _LEAST[self.precision]
+        self._smallest[:] = np.inf
+        a = self.analysis
+        entries = self._entries.reshape(len(a.source), self._parts * self.lanes)
+        put(self._load, _inverse(size), self._x)
+        factorise(
+            self._factor, self._inverses, self._x, entries, self._scale, self._scratch, self._least, self._smallest,
+            a.panels, a.starts, a.target, a.places, a.fresh, a.fresh_starts, a.below,
+        )  # fmt: skip
+
+    def _refine(self, scale: Real, tolerance: float, steps: int, carried: bool = False) -> tuple[Real, Array]:
+        """Relative residuals and solves of each lane: the loads are in `_load`, their norms in `scale`, the solutions
+        go to `_y`. `carried`: the first forward substitution has been done."""
+        a, residual = self.analysis, np.where(scale > 0, 1.0, 0.0)
+        self._residual[...] = self._load
+        self._y[...] = 0.0
+        solves, active = np.zeros(self.lanes, dtype=int), residual > tolerance
+        for step in range(steps):
             if not active.any():
                 break
-            self._correct(np.where(active, residual * scale, 0.0))
-            r[...] = b
-            subtract_product(self._entries, a.rows, a.columns, self._y, r)
-            before, residual = residual, np.where(active, _norms(r) / scale, residual)
+            self._correct(np.where(active, residual * scale, 0.0), carried and step == 0)
+            squares = subtract_product(self._load, self._entries, a.rows, a.columns, self._y, self._residual)
+            before, residual = residual, np.where(active, np.sqrt(squares) * _inverse(scale), residual)
             solves += active
             active &= (residual > tolerance) & (residual < _PROGRESS * before)
         return residual, solves
 
-    def _correct(self, size: Real) -> None:
+    def _correct(self, size: Real, carried: bool) -> None:
         """`y += (L D Lᵀ)⁻¹ r` where size, the norm of r, is positive; scaled to keep clear of the ends of float32."""
-        inward, a = np.where(size > 0, 1.0 / np.where(size > 0, size, 1.0), 0.0), self.analysis
-        correct(
-            self._residual, inward, size * self._scale, self._y, self._factor, self._inverses, self._x, self._sums,
-            a.panels, a.below,
-        )  # fmt: skip
+        a = self.analysis
+        if not carried:
+            put(self._residual, _inverse(size), self._x)
+            forward(self._factor, self._inverses, self._x, a.panels, a.below)
+        backward(self._factor, self._inverses, self._x, self._sums, a.panels, a.below)
+        add(self._x, size * self._scale, self._y)
 
     def _singular(self) -> Mask:
         """Which matrices are singular as far as this factor can tell: those that do not reach a random load.
@@ -153,7 +170,7 @@ class BatchedLDLT:
         if not few.any():
             return np.zeros(self.lanes, dtype=bool)
         self._load[...] = generator(0).standard_normal((self.analysis.size, self._parts, 1)) * few
-        return few & ~(self._refine(_PROBE, _PROBE_SOLVES)[0] <= _PROBE)
+        return few & ~(self._refine(_norms(self._load), _PROBE, _PROBE_SOLVES)[0] <= _PROBE)
 
     @property
     def smallest_pivot(self) -> Real:
@@ -179,3 +196,8 @@ class BatchedLDLT:
 def _norms(values: Real) -> Real:
     """Euclidean norm of each lane of `(n, parts, lanes)`."""
     return np.sqrt(np.einsum("npl,npl->l", values, values))
+
+
+def _inverse(size: Real) -> Real:
+    """`1 / size`, and 0 for 0."""
+    return np.where(size > 0, 1.0 / np.where(size > 0, size, 1.0), 0.0)

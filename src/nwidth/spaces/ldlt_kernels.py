@@ -48,10 +48,12 @@ def largest(entries: Array) -> Array:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def factorise(
-    factor: Array, inverses: Array, entries: Array, scale: Array, scratch: Array, least: Array, smallest: Array,
-    panels: Array, starts: Array, target: Array, places: Array, fresh: Array, fresh_starts: Array,
+    factor: Array, inverses: Array, x: Array, entries: Array, scale: Array, scratch: Array, least: Array,
+    smallest: Array, panels: Array, starts: Array, target: Array, places: Array, fresh: Array, fresh_starts: Array,
+    below: Array,
 ) -> None:  # fmt: skip
-    """Fill the panels with `entries (m, parts * lanes)` times `scale (lanes,)` and eliminate them in order.
+    """Fill the panels with `entries (m, parts * lanes)` times `scale (lanes,)` and eliminate them in order; on the way,
+    `x (n + 1, ..., lanes)` becomes `D⁻¹ L⁻¹ x`, while each panel is in cache.
 
     A panel is cleared and filled just before the first panel that updates it: once through memory, not twice.
     """
@@ -67,6 +69,7 @@ def factorise(
             factor_triangle(factor, begin + c * step, scratch, k, columns, inverses, column + k, least, smallest)
             for t in range(c + 1, above + tiles):
                 eliminate_tile(factor, begin + t * step, scratch, k, columns)
+        _forward_panel(factor, inverses, x, panels[panel], below)
         for q in range(above, above + tiles):
             scale_tile(scratch, factor, begin + q * step, width, inverses, column)
             for r in range(q, above + tiles):
@@ -87,16 +90,26 @@ def _fill(flat: Array, entries: Array, scale: Array, panel: Array, first: int, l
                 flat[i, part + lane] = entries[e, part + lane] * scale[lane]
 
 
-@numba.njit(nogil=True, error_model="numpy")
-def _sweep(factor: Array, inverses: Array, x: Array, sums: Array, panels: Array, below: Array) -> None:
-    """`x (n + 1, ..., lanes)` becomes `(L D Lᵀ)⁻¹ x`; its last row is a bin for padding."""
+@numba.njit(nogil=True, error_model="numpy", inline="always")
+def _forward_panel(factor: Array, inverses: Array, x: Array, panel: Array, below: Array) -> None:
+    begin, _, column, width, tiles, under, _ = panel
+    step, above = 4 * width, (width + 3) // 4
+    for c in range(above):
+        forward_triangle(x, column, factor, begin + c * step, 4 * c, min(4, width - 4 * c), inverses)
+    for t in range(tiles):
+        forward_tile(x, below, under + 4 * t, factor, begin + (above + t) * step, width, column)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def forward(factor: Array, inverses: Array, x: Array, panels: Array, below: Array) -> None:
+    """`x (n + 1, ..., lanes)` becomes `D⁻¹ L⁻¹ x`; its last row is a bin for padding."""
     for panel in range(len(panels)):
-        begin, _, column, width, tiles, under, _ = panels[panel]
-        step, above = 4 * width, (width + 3) // 4
-        for c in range(above):
-            forward_triangle(x, column, factor, begin + c * step, 4 * c, min(4, width - 4 * c), inverses)
-        for t in range(tiles):
-            forward_tile(x, below, under + 4 * t, factor, begin + (above + t) * step, width, column)
+        _forward_panel(factor, inverses, x, panels[panel], below)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def backward(factor: Array, inverses: Array, x: Array, sums: Array, panels: Array, below: Array) -> None:
+    """`x (n + 1, ..., lanes)` becomes `L⁻ᵀ x`; its last row is a bin for padding."""
     x[-1] = 0.0
     for panel in range(len(panels) - 1, -1, -1):
         begin, _, column, width, tiles, under, _ = panels[panel]
@@ -110,36 +123,42 @@ def _sweep(factor: Array, inverses: Array, x: Array, sums: Array, panels: Array,
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def correct(
-    r: Array, inward: Array, outward: Array, x: Array,
-    factor: Array, inverses: Array, work: Array, sums: Array, panels: Array, below: Array,
-) -> None:  # fmt: skip
-    """`x += outward * (L D Lᵀ)⁻¹ (inward * r)` for r, x `(n, parts, lanes)` and factors `(lanes,)`.
-
-    A factor of zero leaves that sample as it is. `work (n + 1, ..., lanes)` has the precision of the factor.
-    """
-    flat = work.reshape(len(work), -1)
-    lanes = len(inward)
+def put(r: Array, scale: Array, x: Array) -> None:
+    """`x = scale * r` for r `(n, parts, lanes)`, x `(n + 1, ..., lanes)` in the precision of the factor."""
+    flat, lanes = x.reshape(len(x), -1), len(scale)
     for i in range(len(r)):
         for part in range(r.shape[1]):
             for lane in range(lanes):
-                flat[i, part * lanes + lane] = r[i, part, lane] * inward[lane]
+                flat[i, part * lanes + lane] = r[i, part, lane] * scale[lane]
     flat[-1] = 0.0
-    _sweep(factor, inverses, work, sums, panels, below)
-    for i in range(len(r)):
-        for part in range(r.shape[1]):
-            for lane in range(lanes):
-                x[i, part, lane] += flat[i, part * lanes + lane] * outward[lane]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def subtract_product(entries: Array, rows: Array, columns: Array, x: Array, r: Array) -> None:
-    """`r -= A x` for symmetric A given by its lower triangle, all `(entries, parts, lanes)`, in float64."""
+def add(x: Array, scale: Array, y: Array) -> None:
+    """`y += scale * x`, the way back; a scale of zero leaves that sample as it is."""
+    flat, lanes = x.reshape(len(x), -1), len(scale)
+    for i in range(len(y)):
+        for part in range(y.shape[1]):
+            for lane in range(lanes):
+                y[i, part, lane] += flat[i, part * lanes + lane] * scale[lane]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def subtract_product(b: Array, entries: Array, rows: Array, columns: Array, x: Array, r: Array) -> Array:
+    """`r = b - A x` for symmetric A given by its lower triangle, all `(..., parts, lanes)` in float64; the squared norm
+    of each lane of r."""
+    r[:] = b
     for e in range(len(rows)):
         i, j = rows[e], columns[e]
         _subtract(entries[e], x[j], r[i])
         if i != j:
             _subtract(entries[e], x[i], r[j])
+    squares = np.zeros(r.shape[2])
+    for i in range(len(r)):
+        for part in range(r.shape[1]):
+            for lane in range(r.shape[2]):
+                squares[lane] += r[i, part, lane] ** 2
+    return squares
 
 
 @numba.njit(nogil=True, error_model="numpy", inline="always")
