@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from _contestants import RTOL, Solve, contestants, missing, repeatable
 from _harness import Row, absent
 from _krylov import similar_order
+from threadpoolctl import threadpool_info
 
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.solution import Tolerance
@@ -144,21 +145,23 @@ def rows(race: Race, targets: Mapping[str, float]) -> list[Row]:
     """One row per contestant: its time over that of nwidth, against a target where there is one.
 
     A contestant that is not installed has a row that does not hold; so has a race in which somebody missed the
-    tolerance, whose ratio is NaN.
+    tolerance, or the linear algebra has more than one thread: its ratio is NaN.
     """
     results = run(race)
     ours = results[OURS]
     why = explain(race.problem)
-    out = [Row(f"{race.name}: nwidth, samples/s", 1e3 / ours.milliseconds, "1/s", detail={**ours.detail(), "why": why})]
+    threads = max((pool["num_threads"] for pool in threadpool_info()), default=1)
+    detail: dict[str, Any] = {**ours.detail(), "why": why, "threads_of_linear_algebra": threads}
+    out = [Row(f"{race.name}: nwidth, samples/s", 1e3 / ours.milliseconds, "1/s", detail=detail)]
     for name in race.rounds:
         title, target = f"{race.name}: {name} / nwidth", targets.get(name)
         if name in results:
             theirs = results[name]
-            fair = ours.exact and theirs.exact
+            fair = ours.exact and theirs.exact and threads == 1
             ratio = theirs.milliseconds / ours.milliseconds if fair else float("nan")
-            detail: dict[str, Any] = {"nwidth": ours.detail(), name: theirs.detail()}
+            detail = {"nwidth": ours.detail(), name: theirs.detail()}
             detail |= {"mkl_repeatable": repeatable()} if name.startswith("Pardiso") else {}
-            detail |= {} if fair else {"reason": f"a residual is above {RTOL:g}"}
+            detail |= {} if fair else {"reason": f"a residual is above {RTOL:g}, or a library has {threads} threads"}
             out.append(Row(title, ratio, "x", target, ">=", detail))
         else:
             out.append(absent(title, missing([name])[name], target))
