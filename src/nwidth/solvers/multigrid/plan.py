@@ -25,6 +25,8 @@ from nwidth.solvers.multigrid.tape import Tape, Workspace
 
 #: An axis is not halved where its couplings are weaker than the strongest ones by more than this factor.
 _ANISOTROPY = 4.0
+#: Unknowns of a box that is not coarsened any more.
+_SMALL = 16
 #: Most unknowns of the coarsest box, whose inverse is formed.
 COARSEST = 600
 
@@ -60,8 +62,8 @@ def schedule(shape: Places, periodic: tuple[bool, ...], strength: Sequence[float
     """
     boxes, pull = [], list(strength)
     while True:
-        able = [a for a, n in enumerate(shape) if n >= 4 and not (periodic[a] and n % 2)]
-        if any(p and n % 2 for p, n in zip(periodic, shape, strict=True)):
+        able = [a for a, n in enumerate(shape) if n >= (4 if periodic[a] else 2)]
+        if int(np.prod(shape)) <= _SMALL or any(p and n % 2 for p, n in zip(periodic, shape, strict=True)):
             able = []
         top = max((pull[a] for a in able), default=0.0)
         halved = tuple(a in able and pull[a] * _ANISOTROPY >= top for a in range(len(shape)))
