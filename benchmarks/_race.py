@@ -19,6 +19,7 @@ from nwidth.core.validation import select
 from nwidth.problems.base import Linear, Resizable
 from nwidth.solvers.choose import default_solver, explain
 from nwidth.spaces.factor import restricted
+from nwidth.study.measure import one_thread
 
 OURS = "nwidth"
 #: Parameters are compared on a grid of this many cells when the related systems are put side by side.
@@ -147,10 +148,10 @@ def rows(race: Race, targets: Mapping[str, float]) -> list[Row]:
     A contestant that is not installed has a row that does not hold; so has a race in which somebody missed the
     tolerance, or the linear algebra has more than one thread: its ratio is NaN.
     """
-    results = run(race)
-    ours = results[OURS]
-    why = explain(race.problem)
-    threads = max((pool["num_threads"] for pool in threadpool_info()), default=1)
+    with one_thread():
+        results = run(race)
+        threads = max((pool["num_threads"] for pool in threadpool_info()), default=1)
+    ours, why = results[OURS], explain(race.problem)
     detail: dict[str, Any] = {**ours.detail(), "why": why, "threads_of_linear_algebra": threads}
     out = [Row(f"{race.name}: nwidth, samples/s", 1e3 / ours.milliseconds, "1/s", detail=detail)]
     for name in race.rounds:

@@ -40,14 +40,14 @@ def _rounds(slow: int, fast: int) -> dict[str, int]:
 def races(quick: bool, seed: int) -> list[Row]:
     """Darcy in two and three dimensions, and advection-diffusion; `quick` is too small for the targets."""
     found: list[Row] = []
-    sizes = {32: (0.0, 1, 3)} if quick else {128: (100.0, 4, 16), 256: (250.0, 3, 8)}
+    sizes = {32: (0.0, 1, 3)} if quick else {128: (100.0, 4, 24), 256: (250.0, 3, 16)}
     for n, (recycling, slow, fast) in sizes.items():
         targets = {} if quick else {"GCRO-DR, sorted": recycling, **dict.fromkeys(_PARDISO, 8.0)}
         for law, words in (("two-valued", "Darcy 12/3"), ("log-normal", "Darcy log-normal")):
             problem = Darcy(n, law=law)
             race = Race(f"{words}, {n}²", problem, _rounds(slow, fast), batch=default_chunk(problem), seed=seed)
             found += _race.rows(race, targets)
-    n, slow, fast = (32, 1, 3) if quick else (128, 4, 16)
+    n, slow, fast = (32, 1, 3) if quick else (128, 4, 24)
     for peclet, target in ((128.0, 8.0), (6400.0, 4.0)):
         flow = AdvectionDiffusion(n, peclet)
         name = f"advection-diffusion, {n}², Pe {peclet:g}"
