@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, reduce
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
+import numba
 import numpy as np
 import scipy.sparse as sp
 
@@ -98,18 +99,21 @@ class Helmholtz(FixedPattern, Resizable, Storable):
     def fill(self, mu: Mu | Array) -> Filled:
         """The stiffness, the same for all, minus `k² n²` volumes (and `i k n` boundary areas) on the diagonal."""
         k, n = self._given(mu)
-        fixed, free = self._fixed, self._fixed.free
-        diagonal = (k * n)[:, free] ** 2 * fixed.volumes[free]
+        fixed = self._fixed
+        inside = k * np.take(n, fixed.place, axis=1)
+        diagonal = inside**2 * fixed.volumes[fixed.place]
         if self.absorbing:
-            diagonal = diagonal + 1j * (k * n * fixed.areas.sum(axis=0))[:, free]
+            diagonal = diagonal + 1j * (inside * fixed.areas.sum(axis=0)[fixed.place])
         values = np.empty((len(k), len(fixed.stiffness)), dtype=self.space.dtype)
-        values[...] = fixed.stiffness
-        values[:, fixed.diagonal] -= diagonal
-        load, lift = self._load(k, n), np.zeros((len(k), len(free)), dtype=self.space.dtype)
-        if self.source == "wave" and not self.absorbing:
-            lift[:, ~free] = self._wave(k)[:, ~free]
-            load[:, free] -= (fixed.coupling @ lift.T).T
-        return Filled(values, np.ascontiguousarray(load[:, free]), lift)
+        shifted(fixed.stiffness, fixed.diagonal, diagonal, values)
+        lift = np.zeros((len(k), len(fixed.free)), dtype=self.space.dtype)
+        if self.source == "pulse":
+            return Filled(values, np.tile(fixed.pulse.astype(values.dtype), (len(k), 1)), lift)
+        load = np.take(self._load(k, n), fixed.place, axis=1)
+        if not self.absorbing:
+            lift[:, ~fixed.free] = self._wave(k)[:, ~fixed.free]
+            load -= (fixed.coupling @ lift.T).T
+        return Filled(values, load, lift)
 
     def exact(self, mu: Mu | Array) -> Array:
         """The plane wave that solves the differential equation, at the nodes, `(B, *space.shape)`.
@@ -149,12 +153,8 @@ class Helmholtz(FixedPattern, Resizable, Storable):
         return direction / np.linalg.norm(direction)
 
     def _load(self, k: Real, n: Real) -> Array:
-        """Integrals of f over the volumes, and of g over the parts of the boundary, `(B, N)`."""
+        """For the plane wave: integrals of f over the volumes, and of g over the parts of the boundary, `(B, N)`."""
         fixed = self._fixed
-        if self.source == "pulse":
-            squares = np.sum((self.space.points() - np.array(_CENTRE[: self.dim])) ** 2, axis=1)
-            pulse = np.exp(-squares / (2 * _RADIUS**2)) / _RADIUS**2
-            return np.tile((fixed.volumes * pulse).astype(self.space.dtype), (len(k), 1))
         wave = self._wave(k)
         load = k**2 * (1.0 - n**2) * wave * fixed.volumes
         if self.absorbing:  # g on each side of the boundary is i k (θ·ν - n) u
@@ -167,10 +167,21 @@ class Helmholtz(FixedPattern, Resizable, Storable):
         return _fixed(self.resolution, self.dim, self.absorbing)
 
 
+@numba.njit(cache=True, nogil=True)
+def shifted(stiffness: Real, diagonal: Array, shift: Array, values: Array) -> None:
+    """Values `(B, nnz)` of the stiffness minus `shift (B, n)` on the diagonal."""
+    for sample in range(len(values)):
+        row = values[sample]
+        for entry in range(len(stiffness)):
+            row[entry] = stiffness[entry]
+        for i in range(len(diagonal)):
+            row[diagonal[i]] -= shift[sample, i]
+
+
 class _Fixed(NamedTuple):
     """What no parameter changes: pattern and stiffness `(nnz,)` on the free dofs, positions of the diagonal `(n,)`;
     `coupling` (rows of free dofs, columns of all) to prescribed values; volumes `(N,)`; areas `(2 dim, N)` of the low
-    sides and the high sides; `free (N,)`."""
+    sides and the high sides; `free (N,)` and the free dofs, `place (n,)`; integrals of the pulse `(n,)`."""
 
     pattern: Pattern
     stiffness: Real
@@ -179,6 +190,8 @@ class _Fixed(NamedTuple):
     volumes: Real
     areas: Real
     free: Mask
+    place: Array
+    pulse: Real
 
 
 def _fixed(resolution: int, dim: int, absorbing: bool) -> _Fixed:
@@ -199,15 +212,20 @@ def _fixed(resolution: int, dim: int, absorbing: bool) -> _Fixed:
     rows = total[free]
     inner = sp.csr_array(rows[:, free])
     inner.sum_duplicates()
-    pattern = Pattern.of(inner)
+    pattern, place, volumes = Pattern.of(inner), np.flatnonzero(free), _product([length] * dim)
+    axes = np.meshgrid(*[np.arange(nodes) * h] * dim, indexing="ij")
+    squares = sum((axis.ravel() - centre) ** 2 for axis, centre in zip(axes, _CENTRE, strict=False))
+    pulse = np.exp(-squares / (2 * _RADIUS**2)) / _RADIUS**2
     return _Fixed(
         pattern=pattern,
         stiffness=inner.data,
         diagonal=np.flatnonzero(pattern.indices == pattern.rows),
         coupling=sp.csr_array(rows @ sp.diags_array((~free).astype(float))),
-        volumes=_product([length] * dim),
+        volumes=volumes,
         areas=areas,
         free=free,
+        place=place,
+        pulse=(volumes * pulse)[place],
     )
 
 

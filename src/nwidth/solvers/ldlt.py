@@ -147,7 +147,9 @@ def _solve_group(state: LDLTState, mu: Mu, tolerance: float) -> _Group:
     factor = state.factor(given.pattern, np.result_type(systems.values, systems.load))
     found = factor.solve(systems.values, systems.load, tolerance)
     fields = systems.lift.astype(np.result_type(systems.lift, found.x))
-    fields[:, given.free] += found.x
+    place = np.flatnonzero(given.free)
+    for field, w in zip(fields, found.x, strict=True):
+        field[place] += w
     good = given.usable & (found.residual <= tolerance) & ~found.doubtful
     stats = {
         "residual": found.residual,
