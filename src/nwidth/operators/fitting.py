@@ -121,7 +121,7 @@ def _boundary_kind(
 ) -> BoundaryKind:
     """Whether boundary values are prescribed, and whether they depend on the parameters."""
     space = snapshots.space
-    if choice == "free" or not isinstance(space, Grid) or space.boundary != "dirichlet":
+    if choice == "free" or not isinstance(space, Grid) or not space.inside:
         return "free"
     mask = boundary_mask(space.shape)
     first = encoding.fields(np.asarray(snapshots.take(rows[:1]).fields))[..., mask]

@@ -221,7 +221,10 @@ class Diffusive(Problem):
 
     @abstractmethod
     def boundary(self, mu: Mu) -> Real:
-        """Nodal field that carries the Dirichlet data g on the boundary (interior ignored), `(B, *shape)`."""
+        """Nodal field `(B, *shape)` that carries the data g at the nodes of Dirichlet sides; others are ignored.
+
+        What other sides need (fluxes, Robin data) is `boundary_data` of `GridTransport`.
+        """
 
 
 class Evolution(Problem):
