@@ -23,9 +23,12 @@ from nwidth.snapshots.base import Snapshots
 from nwidth.solvers.base import Solver
 from nwidth.solvers.choose import default_solver
 from nwidth.solvers.direct import Direct
+from nwidth.solvers.multigrid import Multigrid, suits
 from nwidth.solvers.riesz_cg import RieszCG
+from nwidth.solvers.structure.solver import Structured
 from nwidth.spaces.grid import Grid, interpolate
 from nwidth.study.errors import relative_errors
+from nwidth.study.matching import loosest_residual
 from nwidth.study.measure import alternate
 
 #: Queries that are answered together in the batched comparison, and rounds of timing.
@@ -52,10 +55,15 @@ def costs(
 ) -> tuple[tuple[CostPoint, ...], tuple[CostPoint, ...]]:
     """One query at a time, and in batches. `error` is the relative error that the surrogate reaches."""
     part = runs.take(slice(0, min(BATCH, len(runs))))
-    ways = [*_surrogates(certified, problem, rtol), *_solvers(problem, error, rtol), *_coarser(problem, part, error)]
     mu, truth = {name: np.asarray(values) for name, values in part.mu.items()}, np.asarray(part.fields)
-    errors = {way.name: float(np.median(relative_errors(problem, mu, truth, way.answer(mu)))) for way in ways}
+    ways = [*_surrogates(certified, problem, rtol), *_solvers(problem), *_stopped(problem, mu, truth, error, rtol)]
+    ways += _coarser(problem, part, error)
+    errors = {way.name: _median_error(problem, mu, truth, way.answer(mu)) for way in ways}
     return _timed(ways, errors, mu, 1), _timed(ways, errors, mu, len(part))
+
+
+def _median_error(problem: Problem, mu: Queries, truth: Array, fields: Array) -> float:
+    return float(np.median(relative_errors(problem, mu, truth, fields)))
 
 
 def _timed(ways: list[Way], errors: Mapping[str, float], mu: Queries, count: int) -> tuple[CostPoint, ...]:
@@ -73,22 +81,55 @@ def _surrogates(certified: Certified, problem: Problem, rtol: float | None) -> l
     enough = certified.predict if isinstance(problem, Outputs) else fields
     ways = [Way("surrogate with its limit", fields, "surrogate", True, enough)]
     if rtol is not None and is_coercive(problem):
+        solver = Multigrid() if suits(problem) else RieszCG()
         name = f"surrogate, refined to {rtol:g}"
-        ways.append(Way(name, lambda mu: refine(certified.predict(mu), problem, rtol).field, "refined", True))
+        answer = lambda mu: refine(certified.predict(mu), problem, rtol, solver=solver).field  # noqa: E731
+        ways.append(Way(name, answer, "refined", True))
     return ways
 
 
-def _solvers(problem: Problem, error: float, rtol: float | None) -> list[Way]:
-    """The problem's own solver at its usual tolerance, and iterations that stop where the surrogate is."""
+def _solvers(problem: Problem) -> list[Way]:
+    """The problem's own solver, and a factorisation where that is something else; both at their usual tolerance."""
     chosen = default_solver(problem)
     ways = [Way("full-order solver", _solve_with(chosen, problem, None))]
-    if isinstance(problem, Linear) and not isinstance(chosen, Direct):
+    if isinstance(problem, Linear) and not _factorises(chosen):
         ways.append(Way("sparse direct solver", _solve_with(Direct(), problem, None)))
-    if is_coercive(problem):
-        for tolerance in sorted({_tidy(error), *([rtol] if rtol else [])}, reverse=True):
-            answer = _solve_with(RieszCG(), problem, Tolerance("energy", tolerance))
-            ways.append(Way(f"conjugate gradients to {tolerance:g}", answer, guaranteed=True))
     return ways
+
+
+def _factorises(solver: Solver) -> bool:
+    """Whether this is the sparse direct solver, perhaps with a look for structure in front of it."""
+    return isinstance(solver.base if isinstance(solver, Structured) else solver, Direct)
+
+
+def _stopped(problem: Problem, mu: Queries, truth: Array, error: float, rtol: float | None) -> list[Way]:
+    """Iterations that stop where the surrogate is, without and with a limit of their own, and where it is refined to.
+
+    A solver that misses a tolerance on some query states no limit there, and is no contestant at it.
+    """
+    ways = []
+    if suits(problem):
+        stop = _as_accurate(problem, Multigrid(), mu, truth, error)
+        ways.append(Way(f"multigrid, residual {stop.value:g}", _solve_with(Multigrid(), problem, stop)))
+    if not is_coercive(problem):
+        return ways
+    solvers: dict[str, Solver] = {"conjugate gradients": RieszCG()}
+    if suits(problem):
+        solvers["multigrid"] = Multigrid()
+    for name, solver in solvers.items():
+        for value in sorted({_tidy(error), *([rtol] if rtol else [])}, reverse=True):
+            stop = Tolerance("energy", value)
+            if solver.solve(solver.prepare(problem), mu, stop=stop).converged.all():
+                ways.append(Way(f"{name} to {value:g}", _solve_with(solver, problem, stop), guaranteed=True))
+    return ways
+
+
+def _as_accurate(problem: Problem, solver: Solver, mu: Queries, truth: Array, error: float) -> Tolerance:
+    """The loosest residual tolerance with which the solver's median error is at most `error`."""
+    state = solver.prepare(problem)
+    return loosest_residual(
+        lambda stop: _median_error(problem, mu, truth, solver.solve(state, mu, stop=stop).field) <= error
+    )
 
 
 def _tidy(error: float) -> float:
@@ -109,7 +150,7 @@ def _coarser(problem: Problem, runs: Snapshots, error: float) -> list[Way]:
     if len(set(cells)) > 1 or runs.index is None or "seed" not in runs.provenance:
         return []
     grids = [cells[0] // k for k in (2, 4) if cells[0] % k == 0 and cells[0] // k >= _COARSEST]
-    solved = [_solve_coarse(problem.space, problem.at(n), runs, _tidy(error / 3)) for n in grids]
+    solved = [_solve_coarse(problem.space, problem.at(n), runs, error / 3) for n in grids]
     ways = [Way(f"{n} cells instead of {cells[0]}", answer) for n, answer in zip(grids, solved, strict=True)]
     if len(solved) == 2:
         half, quarter = solved
@@ -118,12 +159,23 @@ def _coarser(problem: Problem, runs: Snapshots, error: float) -> list[Way]:
     return ways
 
 
-def _solve_coarse(fine: Grid, coarse: Problem, runs: Snapshots, tolerance: float) -> Callable[[Queries], Array]:
-    """Fields on the fine grid from a coarse one; the queries are the first rows of the runs."""
+def _solve_coarse(fine: Grid, coarse: Problem, runs: Snapshots, error: float) -> Callable[[Queries], Array]:
+    """Fields on the fine grid from a coarse one; the queries are the first rows of the runs. `error`: how far the
+    coarse grid's solver may be from the coarse grid's solution."""
     samples = coarse.parameters.sample(np.asarray(runs.index).tolist(), int(runs.provenance["seed"]))
-    stop = Tolerance("energy", tolerance) if is_coercive(coarse) else None
-    solve = _solve_with(default_solver(coarse), coarse, stop)
+    solve = _solve_to(coarse, samples, error)
     grid = coarse.space
     if not isinstance(grid, Grid):
         raise InputError(f"{type(coarse).__name__}.at changed the kind of its space; it must stay on a grid")
     return lambda mu: interpolate(solve(select(samples, slice(0, batch_size(mu)))), grid, fine)
+
+
+def _solve_to(problem: Problem, mu: Queries, error: float) -> Callable[[Queries], Array]:
+    """The problem's own solver, stopped at this error where it iterates."""
+    solver = default_solver(problem)
+    stop = None
+    if isinstance(solver, Multigrid):
+        stop = _as_accurate(problem, solver, mu, _solve_with(solver, problem, None)(mu), error)
+    elif isinstance(solver, RieszCG):
+        stop = Tolerance("energy", _tidy(error))
+    return _solve_with(solver, problem, stop)
