@@ -1,16 +1,18 @@
-"""The code of the documentation runs as it stands (or in small), and what it computes is checked.
+"""The code of the documentation runs as it stands or in small, and what it computes is checked.
 
 The pages on problems on grids and in time are run by tests/problems.
 """
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from nwidth.core.solution import Status
+from nwidth.io.readers.base import read_arrays
 from nwidth.problems.grid_diffusion import GridDiffusion
+from nwidth.snapshots.open import open_snapshots
 from nwidth.solvers.direct import Direct
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -20,21 +22,25 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
 
 
-def run(code: list[str]) -> dict:
-    found: dict = {"__name__": "page"}
+def run(code: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"__name__": "page"}
     for block in code:
         exec(block, found)
     return found
 
 
-def test_the_page_on_solvers():
-    first, own = blocks("solvers.md")
+@pytest.fixture(scope="module")
+def solvers() -> dict[str, Any]:
+    return run(blocks("solvers.md"))
+
+
+def test_the_page_on_solvers(solvers):
+    own = blocks("solvers.md")[-1]
     assert sum(bool(line.strip()) for line in own.splitlines()) < 40
-    found = run([first, own])
-    assert found["answer"].converged.all()
-    plate, answer = found["plate"], found["plates"]
+    assert solvers["answer"].converged.all()
+    plate, answer = solvers["plate"], solvers["plates"]
     assert isinstance(plate, GridDiffusion)
-    assert f"# {found['why']}\n" in own
+    assert f"# {solvers['why']}\n" in own
     assert answer.converged.all()
     assert (answer.stats["bound"] <= 1.001e-6 * answer.stats["norm"]).all()
     mu = plate.parameters.sample(range(4), seed=0)
@@ -44,17 +50,62 @@ def test_the_page_on_solvers():
     assert (error <= answer.stats["bound"]).all()
 
 
-def test_the_plate_of_the_page_on_solvers_in_closed_form():
+def test_the_plate_of_the_page_on_solvers_in_closed_form(solvers):
     """For a = 1: u = 2x/3 - x²/2, which differences of second order have exactly."""
-    found = run(blocks("solvers.md"))
-    plate, x = found["plate"], np.linspace(0, 1, 49)
-    even = found["nw"].solve(plate, np.ones((1, 49, 49))).field[0]
+    x = np.linspace(0, 1, 49)
+    even = solvers["nw"].solve(solvers["plate"], np.ones((1, 49, 49))).field[0]
     np.testing.assert_allclose(even, np.repeat((2 * x / 3 - x**2 / 2)[:, None], 49, axis=1), atol=1e-8)
 
 
+def in_small(code: str) -> str:
+    """The page on generation with a coarse grid and few samples."""
+    small = {
+        "resolution=128": "resolution=12",
+        "10_000": "40",
+        "9_000": "36",
+        "8_000": "32",
+        "1_000": "4",
+        "100,": "8,",
+    }
+    for old, new in small.items():
+        assert old in code, f"the page on generation no longer says {old}: update this test"
+        code = code.replace(old, new)
+    return code
+
+
+def test_the_page_on_generation(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("h5py")
+    monkeypatch.chdir(tmp_path)
+    found = run([in_small("\n".join(blocks("generation.md")))])
+    runs = found["runs"]
+    assert [len(found[name]) for name in ("runs", "train", "test", "exact")] == [40, 36, 4, 8]
+    assert found["solved"] == 40
+    assert "multigrid" in runs.provenance["why"]
+    assert (found["exact"].stats["residual"] <= 1e-12).all()
+    np.testing.assert_array_equal(open_snapshots("darcy.zarr").fields, runs.fields)
+    files = sorted(str(path.relative_to("out")) for path in Path("out").rglob("*.*") if path.is_file())
+    assert files == [
+        "darcy/darcy.yaml",
+        *(f"darcy/data/{part}/darcy.hdf5" for part in ("test", "train", "valid")),
+        "darcy/stats.yaml",
+        "darcy_Train.hdf5",
+        "darcy_test_13.pt",
+        "darcy_train_13.pt",
+    ]
+    tensor = read_arrays(Path("out/darcy_Train.hdf5")).arrays["tensor"]
+    np.testing.assert_array_equal(tensor[:, 0], np.asarray(runs.fields, dtype=np.float32))
+
+
+@pytest.mark.parametrize("name", ["problem", "parameters", "solver", "why", "versions", "created", "wall_seconds"])
+def test_the_provenance_that_the_page_on_generation_names(solvers, name):
+    runs = solvers["nw"].generate(solvers["problem"], 1)
+    assert f"`{name}`" in (DOCS / "generation.md").read_text()
+    assert name in runs.provenance
+
+
 def test_the_links_of_the_pages_lead_somewhere():
-    pages = [*DOCS.rglob("*.md"), DOCS.parent / "README.md"]
-    for page in pages:
+    for page in (*DOCS.rglob("*.md"), DOCS.parent / "README.md"):
         for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name} points to {target}"
