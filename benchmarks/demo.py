@@ -89,7 +89,8 @@ def _block(m: Numbers) -> list[Row]:
 def _darcy(m: Numbers | None) -> list[Row]:
     if m is None:
         return [absent("Darcy flow", "torch")]
-    zero, steps = m["refine_steps"]["zero"], m["refine_steps"]
+    steps, cg = m["refine_steps"], "{}, conjugate gradients"
+    saved = steps[cg.format("neural operator")] / steps[cg.format("zero")]
     return [
         Row("Darcy: answers outside their limit", m["violations"], "", 0, "==", {"checked": m["checked"]}),
         Row("Darcy: neural operator, mean square error", 100 * m["fno_l2"], "%", 1.9, "<="),
@@ -99,14 +100,12 @@ def _darcy(m: Numbers | None) -> list[Row]:
         Row("Darcy: limit over error, smallest", m["fno_effectivity_min"], "", 1.0, ">="),
         Row("Darcy: limit over error, median", m["fno_effectivity_median"], "", None, "<="),
         Row("Darcy: limit over error, largest", m["fno_effectivity_max"], "", 2.0, "<=", {"contrast": 4}),
-        Row(
-            "Darcy: steps from the operator over steps from zero", steps["neural operator"] / zero, "", 1.0, "<=", steps
-        ),
+        Row("Darcy: steps of CG from the operator over those from zero", saved, "", 1.0, "<=", steps),
         Row("Darcy: largest error after refinement", m["refine_largest_error"], "", 1e-4, "<="),
         Row("Darcy: error of the grid itself, two-grid estimate", 100 * m["grid_error_median"], "%", None, "<="),
         Row("Darcy: fit of the neural operator", m["fno_fit_seconds"], "s", 100, "<="),
-        Row("Darcy: solver over refined operator, single", m["speedup_single"], "x", None, ">=", _raw(m)),
-        Row("Darcy: solver over refined operator, batched", m["speedup_batched"], "x", None, ">=", _raw(m)),
+        Row("Darcy: fastest solver over operator, single", m["speedup_single"], "x", None, ">=", _raw(m)),
+        Row("Darcy: fastest solver over operator, batched", m["speedup_batched"], "x", None, ">=", _raw(m)),
     ]
 
 

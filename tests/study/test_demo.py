@@ -143,10 +143,30 @@ def test_limits_hold_and_stay_within_the_root_of_the_contrast(darcy):
 def test_every_start_reaches_the_guaranteed_tolerance(darcy):
     from nwidth.study.demo_darcy_ways import RTOL
 
-    zero, *warm = darcy.starts
-    assert zero.name == "zero" and len(warm) == 3
+    assert len(darcy.starts) == 8 and {start.solver for start in darcy.starts} == {"conjugate gradients", "multigrid"}
     assert all(start.errors.energy.max() <= RTOL for start in darcy.starts)
+    zero, *warm = (start for start in darcy.starts if start.solver == "conjugate gradients")
+    assert zero.name == "zero" and len(warm) == 3
     assert all(start.iterations.mean() < zero.iterations.mean() for start in warm)
+
+
+@torch_only
+def test_multigrid_is_a_contestant_at_the_networks_error(darcy):
+    """Nothing plain may be faster and as accurate without being compared: it stops as early as the network allows."""
+    from nwidth.solvers.multigrid import Multigrid
+    from nwidth.study.demo_darcy_ways import as_accurate
+    from nwidth.study.demo_reduced import Prepared
+
+    yardstick = darcy.data.yardstick
+    stop = as_accurate(darcy.fno)
+    points = {p.name: p for p in darcy.points["l2"] if p.batch == 1}
+    own, network = points["multigrid, stopped early"], points["neural operator"]
+    assert stop.value >= 0.1 and 0.01 * network.error < own.error <= network.error
+    assert own.error == pytest.approx(
+        yardstick.errors(Prepared(Multigrid(), yardstick.problem, stop)(yardstick.mu).field).l2.mean()
+    )
+    assert points["multigrid to 0.01\N{NO-BREAK SPACE}%"].guaranteed
+    assert points["multigrid to rounding"].error < 1e-7
 
 
 @torch_only

@@ -23,12 +23,17 @@ from nwidth.reports import words
 from nwidth.reports.worth import CostPoint, Verdict, judge
 from nwidth.snapshots.base import Snapshots
 from nwidth.snapshots.generate import generate
+from nwidth.solvers.base import Solver
+from nwidth.solvers.multigrid import Multigrid
 from nwidth.solvers.riesz_cg import RieszCG
 from nwidth.study.demo_darcy_ways import FOURIER, POD, RTOL, Errors, Learned, Yardstick, coarse_solution, costs
 from nwidth.study.demo_reduced import Prepared, Say
 from nwidth.study.measure import one_thread
 from nwidth.surrogates.base import Run, Surrogate
 from nwidth.surrogates.training import Training
+
+#: Iterations that refine, by what the report calls them.
+SOLVERS: Mapping[str, Solver] = {"conjugate gradients": RieszCG(), "multigrid": Multigrid()}
 
 
 @dataclass(frozen=True)
@@ -61,9 +66,10 @@ QUICK = DarcyDemo(
 
 @dataclass(frozen=True)
 class Start:
-    """Refinement to the guaranteed tolerance from one starting field."""
+    """Refinement to the guaranteed tolerance from one starting field by one solver."""
 
     name: str
+    solver: str
     iterations: Real
     seconds: float
     errors: Errors
@@ -173,7 +179,7 @@ def _compared(data: DarcyData, fno: Learned, pod: Learned, say: Say) -> DarcyRes
 
 
 def _solve(problem: Problem, mu: Mu) -> Array:
-    return Prepared(RieszCG(), problem)(mu).field
+    return Prepared(Multigrid(), problem)(mu).field
 
 
 def _judged(points: tuple[CostPoint, ...]) -> list[CostPoint]:
@@ -189,7 +195,9 @@ def _reached(learned: Learned) -> str:
 
 
 def _steps(starts: tuple[Start, ...]) -> str:
-    return ", ".join(f"{s.iterations.mean():.1f} steps from {s.name}" for s in starts)
+    """The slower iteration shows what a start is worth."""
+    first = starts[0].solver
+    return ", ".join(f"{s.iterations.mean():.1f} steps from {s.name}" for s in starts if s.solver == first)
 
 
 def _coverage(fno: Learned, runs: Snapshots, yardstick: Yardstick, seed: int) -> tuple[int, float]:
@@ -208,7 +216,7 @@ def _coverage(fno: Learned, runs: Snapshots, yardstick: Yardstick, seed: int) ->
 
 
 def _starts(fno: Learned, pod: Learned, yardstick: Yardstick) -> tuple[Start, ...]:
-    """The same solver to the same guaranteed tolerance from zero, a coarse grid, and the two surrogates."""
+    """To the same guaranteed tolerance from zero, a coarse grid, and the two surrogates."""
     problem = yardstick.problem
     zero = np.zeros_like(yardstick.solution)
     begins = {
@@ -217,14 +225,18 @@ def _starts(fno: Learned, pod: Learned, yardstick: Yardstick) -> tuple[Start, ..
         POD: pod.prediction.field,
         FOURIER: fno.prediction.field,
     }
-    return tuple(_refined(name, fields, fno.prediction, yardstick) for name, fields in begins.items())
+    return tuple(
+        _refined(name, solver, fields, fno.prediction, yardstick)
+        for solver in SOLVERS
+        for name, fields in begins.items()
+    )
 
 
-def _refined(name: str, fields: Array, like: Prediction, yardstick: Yardstick) -> Start:
+def _refined(name: str, solver: str, fields: Array, like: Prediction, yardstick: Yardstick) -> Start:
     begin = perf_counter()
-    better = refine(_with_fields(like, fields), yardstick.problem, RTOL)
+    better = refine(_with_fields(like, fields), yardstick.problem, RTOL, solver=SOLVERS[solver])
     seconds = (perf_counter() - begin) / len(fields)
-    return Start(name, np.asarray(better.stats["iterations"], float), seconds, yardstick.errors(better.field))
+    return Start(name, solver, np.asarray(better.stats["iterations"], float), seconds, yardstick.errors(better.field))
 
 
 def _with_fields(prediction: Prediction, fields: Array) -> Prediction:

@@ -118,6 +118,7 @@ def _refinement(result: DarcyResult) -> Table:
     rows = tuple(
         (
             start.name,
+            start.solver,
             f"{start.iterations.mean():.1f}",
             words.duration(start.seconds),
             words.quantity(100 * float(start.errors.energy.max()), "%"),
@@ -125,9 +126,9 @@ def _refinement(result: DarcyResult) -> Table:
         for start in result.starts
     )
     direct = next(p for p in result.points["energy"] if "factorisation" in p.name)
-    rows += (("sparse factorisation instead", "-", words.duration(direct.seconds), "rounding"),)
+    rows += (("nothing", direct.name, "-", words.duration(direct.seconds), "rounding"),)
     note = f"{result.grid} To refine far beyond the grid's own error is a matter of taste, not of accuracy."
-    header = ("Started from", "Steps", "Per case, start not counted", "Largest true error")
+    header = ("Started from", "Solver", "Steps", "Per case, start not counted", "Largest true error")
     return Table(f"Refined to a guaranteed {100 * RTOL:g} % (energy), all unseen cases", header, rows, note)
 
 
@@ -240,7 +241,7 @@ def _decay(result: DarcyResult) -> tuple[np.ndarray, np.ndarray]:
 
 def measured(result: DarcyResult) -> dict[str, Any]:
     """The numbers of this part by name."""
-    steps = {start.name: float(start.iterations.mean()) for start in result.starts}
+    named = {f"{start.name}, {start.solver}": start for start in result.starts}
     verdict = result.verdict
     return {
         "train": len(result.data.parts[0]),
@@ -250,8 +251,8 @@ def measured(result: DarcyResult) -> dict[str, Any]:
         "checked": len(result.fno.limits),
         "violations": result.fno.violations + result.pod.violations,
         "calibrated_held": result.coverage[0],
-        "refine_steps": steps,
-        "refine_seconds": {start.name: start.seconds for start in result.starts},
+        "refine_steps": {name: float(start.iterations.mean()) for name, start in named.items()},
+        "refine_seconds": {name: start.seconds for name, start in named.items()},
         "refine_largest_error": max(float(start.errors.energy.max()) for start in result.starts),
         "grid_error_median": float(np.median(result.grid.relative)),
         "verdict": verdict.use,
