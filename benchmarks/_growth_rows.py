@@ -60,7 +60,7 @@ def _residual(problem: Linear, mu: Mu, v: Real) -> float:
 
 @dataclass(frozen=True)
 class Difficulty:
-    """A harder problem, and how many times the iterations of contrast 4 it may take (or iterations in all), in the median.
+    """A harder problem, and how many times the iterations of contrast 4 it may take in the median (or how many in all).
 
     At contrast 1e6 the residual of a few samples cannot fall below 1e-8 in float64: rounding the solution alone leaves
     more (3e-8 for large inclusions that touch no boundary). They are typed failures, and `failed` counts them.

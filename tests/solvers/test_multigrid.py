@@ -276,3 +276,13 @@ def test_agrees_with_a_direct_solver_in_three_dimensions():
     np.testing.assert_allclose(
         solved(problem, mu, stop=Tolerance("residual", 1e-12)).field, solved(problem, mu, Direct()).field, atol=1e-12
     )
+
+
+def test_a_residual_below_the_rounding_of_the_solution_is_a_failure_that_says_so():
+    """Large inclusions that touch no boundary, at contrast 1e10: no float64 vector has a residual of 1e-8."""
+    a = np.ones((1, 33, 33))
+    a[:, 8:24, 8:24] = 1e10
+    answer = solved(Darcy(32, low=1.0, high=1e10), {"a": a})
+    assert answer.status.tolist() == [Status.MAX_ITERATIONS]
+    assert "what rounding in float64 leaves" in answer.note
+    assert answer.stats["iterations"][0] < 100

@@ -200,5 +200,7 @@ class Work:
             else:
                 steps = self.history[i][~np.isnan(self.history[i])]
                 shown = ", ".join(f"{r:.1e}" for r in steps[:: max(1, len(steps) // 6)])
+                if len(steps) and self.residual[i] * np.linalg.norm(self.stencils.load[i]) > 3 * steps.min():
+                    shown += f", but recomputed {self.residual[i]:.1e} of the load: what rounding in float64 leaves"
                 said.append(f"{name}: {Status(self.status[i]).name.lower()}, residuals {shown}")
         return "; ".join(said)
