@@ -159,6 +159,14 @@ def test_an_energy_tolerance_is_checked_by_the_direct_solver():
     assert found.converged.all() and (found.stats["bound"] > 0).all() and found.note.startswith("direct")
 
 
+def test_a_factor_that_would_take_too_much_memory_is_left_to_the_direct_solver():
+    problem = Helmholtz(16, 2)
+    mu = problem.parameters.sample(range(3), 0)
+    found = run(problem, mu, memory=1e5)
+    np.testing.assert_allclose(found.field, run(problem, mu).field, atol=1e-9)
+    assert found.converged.all() and "more than 0.0001 GB" in found.note and found.note.startswith("direct")
+
+
 def test_an_empty_batch_and_what_is_refused():
     problem = Helmholtz(6, 2, "absorbing")
     empty = run(problem, problem.parameters.sample([], 0))

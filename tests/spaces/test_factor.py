@@ -2,7 +2,10 @@
 
 import copy
 import gc
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -235,6 +238,28 @@ def test_unknown_backends_are_refused(monkeypatch):
     assert best_backend() == "superlu"
     with pytest.raises(InputError, match="pip install 'nwidth"):
         best_backend("pardiso")
+
+
+@pytest.mark.skipif(not available("pypardiso"), reason="no Pardiso")
+def test_the_last_bits_do_not_depend_on_threads_or_on_other_libraries():
+    """Torch brings a math library of its own; a number of threads may be set by anyone."""
+    script = (
+        "import {first}hashlib, numpy as np, scipy.sparse as sp\n"
+        "from nwidth.spaces.factor import Pattern, new_factor\n"
+        "line = sp.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(60, 60))\n"
+        "matrix = sp.csr_array(sp.kronsum(line, line)) + sp.diags_array(np.random.default_rng(0).random(3600))\n"
+        "for kind, shift in (('definite', 0.0), ('symmetric', 2.0), ('structured', 2.0), ('general', 0.0)):\n"
+        "    a = sp.csr_array(matrix - shift * sp.eye_array(3600))\n"
+        "    factor = new_factor(Pattern.of(a), 'pardiso', kind)\n"
+        "    factor.factorise(a.data)\n"
+        "    print(hashlib.sha256(factor.solve(np.ones((1, 3600))).tobytes()).hexdigest())\n"
+    )
+    seen = set()
+    for first, threads in (("", "1"), ("", "2"), ("torch, " if available("torch") else "scipy.linalg, ", "2")):
+        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        command = [sys.executable, "-c", script.format(first=first)]
+        seen.add(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
+    assert len(seen) == 1 and len(set(seen.pop().split())) == 4
 
 
 def test_pardiso_does_not_depend_on_where_arrays_start():

@@ -1,6 +1,7 @@
 """Batched direct solution: symmetric matrices of one pattern, several samples per vector, every residual recomputed."""
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import ClassVar, NamedTuple
 
@@ -18,7 +19,7 @@ from nwidth.solvers.direct import Direct, DirectState
 from nwidth.spaces.factor import Pattern, restricted
 from nwidth.spaces.ldlt import BatchedLDLT as Batch
 from nwidth.spaces.ldlt import Precision
-from nwidth.spaces.ldlt_symbolic import analyse
+from nwidth.spaces.ldlt_symbolic import TooLargeError, analyse
 
 _DEFAULT = Tolerance("residual", 1e-8)
 
@@ -29,8 +30,8 @@ class LDLTState:
     `direct` is the state of the pivoting solver, made when a sample first needs it. For one thread at a time.
     """
 
-    def __init__(self, problem: Linear, precision: Precision, backend: str | None):
-        self.problem, self._precision = problem, precision
+    def __init__(self, problem: Linear, precision: Precision, backend: str | None, memory: float):
+        self.problem, self._precision, self._memory = problem, precision, memory
         self.fallback = Direct(backend)
         self._direct: DirectState | None = None
         self._factor: Batch | None = None
@@ -48,11 +49,12 @@ class LDLTState:
         return 16 if self._precision == "single" else 8
 
     def factor(self, pattern: Pattern, dtype: np.dtype) -> Batch:
-        """The factor for a pattern; another pattern replaces the analysis."""
+        """The factor for a pattern; another pattern replaces the analysis. Raises TooLargeError."""
         is_complex = np.issubdtype(dtype, np.complexfloating)
         kept = self._factor
         if kept is None or not kept.analysis.pattern.same(pattern):
-            kept = Batch(analyse(pattern), dtype, self._precision)
+            most = self._memory / 2 if is_complex else self._memory
+            kept = Batch(analyse(pattern, most=most), dtype, self._precision)
         elif kept.complex != is_complex:
             kept = Batch(kept.analysis, dtype, self._precision)
         self._factor = kept
@@ -68,7 +70,8 @@ class BatchedLDLT(Solver):
     another pattern go to the pivoting solver `Direct(backend)`: the note says how many. So does a batch with an energy
     tolerance. Problems that are `FixedPattern` hand over values alone; for any other `Linear` problem each matrix is
     assembled first. `precision`: of the factor, see `nwidth.spaces.ldlt.BatchedLDLT`. A starting value is of no use
-    here and is ignored. A batch takes the time of the next multiple of 8 (double) or 16 (single) samples.
+    here and is ignored. A batch takes the time of the next multiple of 8 (double) or 16 (single) samples. Where factor
+    and tables would take more than `memory` bytes (large problems in three dimensions), `Direct` solves all.
 
     Statistics: `residual` (recomputed, relative), `iterations` (solves with a factor), `condition` (a lower estimate of
     the condition number), `fallback` (1 where `Direct` solved), `seconds`.
@@ -78,6 +81,7 @@ class BatchedLDLT(Solver):
 
     precision: Precision = "double"
     backend: str | None = None
+    memory: float = 1e9
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, ("single", "double"))
@@ -88,9 +92,10 @@ class BatchedLDLT(Solver):
             raise InputError(
                 f"{type(problem).__name__} is not Linear; inherit FixedPattern (or Linear) for a batched factorisation"
             )
-        state = LDLTState(problem, self.precision, self.backend)
+        state = LDLTState(problem, self.precision, self.backend, self.memory)
         if isinstance(problem, FixedPattern):
-            state.factor(problem.pattern, problem.space.dtype)
+            with suppress(TooLargeError):  # said by solve, which takes the other way then
+                state.factor(problem.pattern, problem.space.dtype)
         return state
 
     def solve(self, state: LDLTState, mu: Mu, x0: Array | None = None, stop: Tolerance | None = None) -> Solution:
@@ -105,10 +110,14 @@ class BatchedLDLT(Solver):
                 check_finite(f"parameter {name}", values)
         if stop.kind == "energy":
             return state.fallback.solve(state.direct, mu, stop=stop)
-        groups = [
-            _solve_group(state, select(mu, slice(first, first + state.lanes)), stop.value)
-            for first in range(0, batch_size(mu), state.lanes)
-        ]
+        try:
+            groups = [
+                _solve_group(state, select(mu, slice(first, first + state.lanes)), stop.value)
+                for first in range(0, batch_size(mu), state.lanes)
+            ]
+        except TooLargeError as error:
+            answer = state.fallback.solve(state.direct, mu, stop=stop)
+            return replace(answer, note=f"{answer.note}: {error}")
         if not groups:
             return Solution(np.zeros((0, *problem.space.shape), dtype=problem.space.dtype), np.zeros(0, dtype=int))
         stats = {name: np.concatenate([g.stats[name] for g in groups]) for name in groups[0].stats}

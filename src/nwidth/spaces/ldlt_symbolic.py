@@ -12,9 +12,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from nwidth.core.arrays import Array, Real
-from nwidth.core.errors import InputError
+from nwidth.core.errors import InputError, WorkError
 from nwidth.spaces.factor import Pattern, minimum_degree
 from nwidth.spaces.ldlt_structure import column_structure, elimination_tree, first_descendants, positions, postorder
+from nwidth.spaces.ldlt_vectors import VECTOR_BYTES
 
 #: Rows that one tile of a panel holds; the columns of a panel are eliminated in groups of as many.
 TILE = 4
@@ -70,11 +71,16 @@ class Analysis:
         return int(self.panels[:, 3].max(initial=0))
 
 
-def analyse(pattern: Pattern, order: Array | None = None) -> Analysis:
+class TooLargeError(WorkError):
+    """A factor would need more memory than it may have."""
+
+
+def analyse(pattern: Pattern, order: Array | None = None, most: float = np.inf) -> Analysis:
     """The analysis of a symmetric pattern; `order (n,)` replaces the minimum-degree ordering (position -> row).
 
-    Raises InputError where entry (i, j) is there and (j, i) is not, for an order that is not a permutation, or where
-    the factor has more entries than 32-bit tables can name.
+    Raises InputError where entry (i, j) is there and (j, i) is not, and for an order that is not a permutation;
+    TooLargeError where the factor (one vector of real numbers an entry) and the tables would take more than `most`
+    bytes, or have more entries than 32-bit tables can name.
     """
     if pattern.mirror is None:
         raise InputError("the pattern is not symmetric: entry (i, j) is there and (j, i) is not; use solvers.Direct")
@@ -89,7 +95,7 @@ def analyse(pattern: Pattern, order: Array | None = None) -> Analysis:
     l_starts, l_rows = column_structure(starts, indices, parents)
     firsts, lasts, rows_of = _supernodes(parents, np.diff(l_starts))
     below = [l_rows[l_starts[c] : l_starts[c + 1]] for c in rows_of]
-    return _tables(pattern, order, _Lower(starts, indices, source), *_split(firsts, lasts, below))
+    return _tables(pattern, order, _Lower(starts, indices, source), *_split(firsts, lasts, below), most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,30 +162,21 @@ def _split(firsts: list[int], lasts: list[int], below: list[Array]) -> tuple[Arr
     return np.array(begins, dtype=np.int64), np.array(ends, dtype=np.int64), rows
 
 
-def _tables(pattern: Pattern, order: Array, lower: _Lower, begins: Array, ends: Array, under: list[Array]) -> Analysis:
-    size, widths = len(order), ends - begins
-    counts = np.array([len(rows) for rows in under], dtype=np.int64)
-    tiles = -(-counts // TILE)
-    panels = np.zeros((len(begins), 7), dtype=np.int64)
-    lengths = (-(-widths // TILE) + tiles) * TILE * widths
-    panels[:, 1] = 1 + np.cumsum(lengths)
-    panels[:, 0] = panels[:, 1] - lengths
-    panels[:, 2], panels[:, 3], panels[:, 4] = begins, widths, tiles
-    panels[:, 5] = np.cumsum(tiles * TILE) - tiles * TILE
-    pairs = TILE * TILE * tiles * (tiles + 1) // 2
-    panels[:, 6] = np.cumsum(pairs) - pairs
-    storage = 1 + int(lengths.sum())
-    if max(storage, int(pairs.sum())) > _LIMIT:
-        raise InputError(f"the factor needs {storage:.1e} entries, 32-bit tables end at {_LIMIT}; use another solver")
-    below = np.full(int(tiles.sum()) * TILE, size, dtype=np.int32)
+def _tables(
+    pattern: Pattern, order: Array, lower: _Lower, begins: Array, ends: Array, under: list[Array], most: float
+) -> Analysis:
+    widths, counts = ends - begins, np.array([len(rows) for rows in under], dtype=np.int64)
+    panels, pairs = _panels(begins, widths, counts, most)
+    storage = int(panels[-1, 1])
+    below = np.full(int(panels[:, 4].sum()) * TILE, len(order), dtype=np.int32)
     slots = np.repeat(panels[:, 5] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
-    below[slots] = np.concatenate(under) if under else 0
+    below[slots] = np.concatenate(under)
     owner = np.repeat(np.arange(len(begins)), widths)
     i, j = lower.rows, lower.indices
     by_panel = np.lexsort((i, j, owner[j]))
     i, j, source = i[by_panel], j[by_panel], lower.source[by_panel]
     slot = np.argsort(source)
-    places, target = positions(panels, below, counts, owner, i, j, int(pairs.sum()))
+    places, target = positions(panels, below, counts, owner, i, j, pairs)
     first = first_descendants(panels, below, counts, owner)
     fresh = np.argsort(first, kind="stable")
     return Analysis(
@@ -200,6 +197,23 @@ def _tables(pattern: Pattern, order: Array, lower: _Lower, begins: Array, ends: 
         storage=storage,
         entries=int((widths * (widths + 1) // 2 + widths * counts).sum()),
     )
+
+
+def _panels(begins: Array, widths: Array, counts: Array, most: float) -> tuple[Array, int]:
+    """The table of panels with `counts` rows below, and the length of the table of places. Raises TooLargeError."""
+    tiles = -(-counts // TILE)
+    lengths = (-(-widths // TILE) + tiles) * TILE * widths
+    pairs = TILE * TILE * tiles * (tiles + 1) // 2
+    storage, total = 1 + int(lengths.sum()), int(pairs.sum())
+    needed = VECTOR_BYTES * storage + 4 * total
+    if needed > most or max(storage, total) > _LIMIT:
+        raise TooLargeError(
+            f"the batched factor of {int(widths.sum()):,} unknowns would take {needed / 1e9:.2g} GB, more than "
+            f"{most / 1e9:.2g} GB or than its tables can name; raise the limit, or use solvers.Direct"
+        )
+    ends = 1 + np.cumsum(lengths)
+    rows, places = np.cumsum(tiles * TILE) - tiles * TILE, np.cumsum(pairs) - pairs
+    return np.stack([ends - lengths, ends, begins, widths, tiles, rows, places], axis=1), total
 
 
 def lower_values(analysis: Analysis, values: Real) -> sp.csr_array:
