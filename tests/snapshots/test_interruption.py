@@ -97,8 +97,9 @@ def test_a_kill_at_any_write_is_survived(grown, stride, tmp_path, monkeypatch):
         states[check_complete_samples(path, problem) if path.exists() else -1] += 1
         same(work(), reference)
         assert not list(path.rglob("*.partial"))
-    # It was interrupted in every state that there is: during creation, before, between and after chunks.
-    assert set(states) == ({0, 3, 4} if grown else {-1, 0, 4})
+    # It was interrupted in every state that there is: during creation, before, between and after chunks (when only the
+    # record of the run was missing, which the coarse stride may pass over).
+    assert set(states) | {7} == ({0, 3, 4, 7} if grown else {-1, 0, 4, 7})
 
 
 @pytest.mark.parametrize("number", [3, 25, 40, 55])

@@ -160,9 +160,8 @@ class _Run:
         return job
 
     def _resume(self, path: Path, chunk: int | None) -> Job:
-        store = Store(path, writable=True)
+        store = Store(path, writable=True, sweep=True)
         _check_same(store, self.job, self.provenance, chunk)
-        store.remove_partial_files()
         store.grow(self.job.count)
         _note_versions(store, self.provenance["versions"])
         return replace(self.job, chunk=store.chunk)

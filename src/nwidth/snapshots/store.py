@@ -81,12 +81,15 @@ class Block:
 class Store:
     """A store on disk. `create_store` makes an empty one, `Store(path)` opens one; Snapshots are what users see."""
 
-    def __init__(self, path: Path, writable: bool = False):
+    def __init__(self, path: Path, writable: bool = False, sweep: bool = False):
+        """`sweep` removes what killed writers left; only for the holder of the lock."""
         self.path = path
         self._mode: _Mode = "r+" if writable else "r"
         self._group = _open_group(path, self._mode)
         self.header = _checked_header(path, self._group.attrs.get(KEY))
         self.chunk = int(self.header["chunk"])
+        if sweep:
+            self._remove_partial_files()
         with _malformed_is_input_error(path):
             self._arrays = {name: self._open_array(name) for name in self._names()}
         self._check()
@@ -150,12 +153,9 @@ class Store:
                 if array.shape[0] < count:
                     array.resize((count, *array.shape[1:]))
 
-    def remove_partial_files(self) -> int:
-        """Removes what killed writers left; only for the holder of the lock. Returns how many files there were."""
-        found = list(self.path.rglob("*.partial"))
-        for file in found:
+    def _remove_partial_files(self) -> None:
+        for file in list(self.path.rglob("*.partial")):
             file.unlink(missing_ok=True)
-        return len(found)
 
     def _names(self) -> Iterator[str]:
         for name, member in self._group.members(max_depth=None):
