@@ -1,4 +1,10 @@
-"""Parametrized equations: the protocol, its capabilities, and a zoo with known answers."""
+"""Parametrized equations: the protocol, its capabilities, and a zoo with known answers.
+
+Capabilities are inherited. Besides those of `base`, which are exported here: `stencils.Stencilled` (nearest neighbours
+on a grid; inherit `grid_diffusion.GridDiffusion` or `grid_transport.GridTransport` to write one),
+`fixed_pattern.FixedPattern` (values on one sparsity pattern), `near_null.NearNull` and `near_null.Kernel`,
+`evolution.Semilinear` and `evolution.LinearEvolution`. What each brings: docs/design.md.
+"""
 
 import inspect
 from typing import Any
