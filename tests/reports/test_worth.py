@@ -60,6 +60,16 @@ def test_single_and_batched_are_judged_apart():
     assert verdict.single.speedup == pytest.approx(2000) and verdict.batched.speedup == pytest.approx(20000)
 
 
+def test_headline_and_card_name_the_same_count():
+    both = judge([DIRECT, COARSE, FAST, BATCH], offline=4.0)
+    assert both.pays_after == min(both.single.pays_after, both.batched.pays_after)
+    rare = CostPoint("in batches of solves", 0.02, 1e-13, batch=1000)
+    batches = judge([DIRECT, rare, BATCH, CostPoint("slow", 0.15, 1e-5, family="surrogate")], offline=0.001)
+    assert batches.use == "use in batches" and batches.pays_after == batches.batched.pays_after
+    for verdict in (both, batches):
+        assert f"after {verdict.pays_after:.0f} cases" in verdict.headline
+
+
 def test_batches_compete_with_batched_solvers_too():
     together = CostPoint("batched solver", 2e-5, 1e-13, batch=1000)
     verdict = judge([DIRECT, together, BATCH], offline=4.0)

@@ -143,7 +143,7 @@ def test_limits_hold_and_stay_within_the_root_of_the_contrast(darcy):
 def test_every_start_reaches_the_guaranteed_tolerance(darcy):
     from nwidth.study.demo_darcy_ways import RTOL
 
-    assert len(darcy.starts) == 8 and {start.solver for start in darcy.starts} == {"conjugate gradients", "multigrid"}
+    assert len(darcy.starts) == 6 and {start.solver for start in darcy.starts} == {"conjugate gradients", "multigrid"}
     assert all(start.errors.energy.max() <= RTOL for start in darcy.starts)
     zero, *warm = (start for start in darcy.starts if start.solver == "conjugate gradients")
     assert zero.name == "zero" and len(warm) == 3

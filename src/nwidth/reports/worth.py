@@ -75,9 +75,8 @@ class Verdict:
 
     @property
     def pays_after(self) -> float:
-        """The smaller break-even count of the two ways of asking, inf where neither pays."""
-        counts = [c.pays_after for c in (self.single, self.batched) if c is not None]
-        return math.inf if self.use == "do not use" else min(counts)
+        """The smaller break-even count of the ways of asking that are worth it, inf where none is."""
+        return _pays_after(self.use, self.single, self.batched)
 
 
 def pareto(points: Iterable[CostPoint]) -> list[CostPoint]:
@@ -145,14 +144,16 @@ def _use(single: bool, batched: bool) -> Use:
     return "use in batches" if batched else "do not use"
 
 
+def _pays_after(use: Use, single: Comparison | None, batched: Comparison | None) -> float:
+    ways = {"do not use": (), "use in batches": (batched,), "use": (single, batched)}[use]
+    return min((c.pays_after for c in ways if c is not None), default=math.inf)
+
+
 def _headline(use: Use, single: Comparison | None, batched: Comparison | None) -> str:
     if use == "do not use":
         return "Do not use it: the solver is as good or better."
-    best = batched if use == "use in batches" or single is None else single
-    if best is None:
-        raise InputError("a positive verdict needs a comparison")
     only = " (only for many cases at a time)" if use == "use in batches" else ""
-    return f"Use it{only}: pays after {count(best.pays_after)} cases."
+    return f"Use it{only}: pays after {count(_pays_after(use, single, batched))} cases."
 
 
 def _reason(use: Use, single: Comparison | None, batched: Comparison | None, unit: str) -> str:

@@ -15,7 +15,6 @@ from nwidth.core.arrays import Array
 from nwidth.core.errors import InputError
 from nwidth.core.solution import Tolerance
 from nwidth.core.validation import batch_size, select
-from nwidth.online.refine import refine
 from nwidth.online.wrappers import Certified
 from nwidth.problems.base import Linear, Outputs, Problem, Resizable, is_coercive
 from nwidth.reports.worth import CostPoint, Family
@@ -83,8 +82,8 @@ def _surrogates(certified: Certified, problem: Problem, rtol: float | None) -> l
     if rtol is not None and is_coercive(problem):
         solver = Multigrid() if suits(problem) else RieszCG()
         name = f"surrogate, refined to {rtol:g}"
-        answer = lambda mu: refine(certified.predict(mu), problem, rtol, solver=solver).field  # noqa: E731
-        ways.append(Way(name, answer, "refined", True))
+        solve = _solve_with(solver, problem, Tolerance("energy", rtol))
+        ways.append(Way(name, lambda mu: solve(mu, fields(mu)), "refined", True))
     return ways
 
 
@@ -137,9 +136,10 @@ def _tidy(error: float) -> float:
     return float(f"{min(max(error, 1e-9), 0.5):.2g}")
 
 
-def _solve_with(solver: Solver, problem: Problem, stop: Tolerance | None) -> Callable[[Queries], Array]:
+def _solve_with(solver: Solver, problem: Problem, stop: Tolerance | None) -> Callable[..., Array]:
+    """Parameters, and fields to start from if there are any, to fields; the solver stays prepared."""
     state = solver.prepare(problem)
-    return lambda mu: solver.solve(state, mu, stop=stop).field
+    return lambda mu, x0=None: solver.solve(state, mu, x0, stop).field
 
 
 def _coarser(problem: Problem, runs: Snapshots, error: float) -> list[Way]:

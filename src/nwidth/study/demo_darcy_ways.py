@@ -11,7 +11,6 @@ from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.prediction import Prediction
 from nwidth.core.solution import Tolerance
 from nwidth.core.validation import select
-from nwidth.online.refine import refine
 from nwidth.online.wrappers import Certified
 from nwidth.problems.darcy import Darcy
 from nwidth.reports import words
@@ -154,7 +153,9 @@ def _answers(certified: Certified) -> Callable[[Mu], Array]:
 
 
 def _refining(certified: Certified, problem: Darcy) -> Callable[[Mu], Array]:
-    return lambda mu: refine(certified.predict(mu), problem, RTOL, solver=Multigrid()).field
+    """What `nw.refine` does, with a solver that stays prepared."""
+    solve = Prepared(Multigrid(), problem, Tolerance("energy", RTOL))
+    return lambda mu: solve(mu, certified.predict(mu).field).field
 
 
 def coarse_solution(problem: Darcy, factor: int) -> Callable[[Mu], Array]:

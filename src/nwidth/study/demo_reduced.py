@@ -87,9 +87,9 @@ class Prepared:
         self.solver, self.problem, self.stop = solver, problem, stop
         self.state = solver.prepare(problem)
 
-    def __call__(self, mu: Mu) -> Solution:
-        """Solutions. Raises WorkError where one did not converge."""
-        solution = self.solver.solve(self.state, mu, stop=self.stop)
+    def __call__(self, mu: Mu, x0: Array | None = None) -> Solution:
+        """Solutions, started from the fields x0. Raises WorkError where one did not converge."""
+        solution = self.solver.solve(self.state, mu, x0, self.stop)
         if not solution.converged.all():
             raise WorkError(
                 f"{type(self.solver).__name__} did not converge for {int((~solution.converged).sum())} of "
