@@ -3,7 +3,10 @@
 The pages on problems on grids and in time are run by tests/problems.
 """
 
+import importlib
 import re
+from ast import literal_eval
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from nwidth.io.readers.base import read_arrays
 from nwidth.problems.grid_diffusion import GridDiffusion
 from nwidth.snapshots.open import open_snapshots
 from nwidth.solvers.direct import Direct
+from nwidth.solvers.structure.solver import Structured
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -55,6 +59,20 @@ def test_the_plate_of_the_page_on_solvers_in_closed_form(solvers):
     x = np.linspace(0, 1, 49)
     even = solvers["nw"].solve(solvers["plate"], np.ones((1, 49, 49))).field[0]
     np.testing.assert_allclose(even, np.repeat((2 * x / 3 - x**2 / 2)[:, None], 49, axis=1), atol=1e-8)
+
+
+def test_the_options_on_the_page_on_solvers_are_those_of_the_classes():
+    found = re.findall(r"`(nwidth[\w.]+)\.(\w+)\(([^`]*)\)`", (DOCS / "solvers.md").read_text())
+    assert len(found) >= 8
+    made = {"Direct()": Direct(), "Structured()": Structured()}
+    for module, name, options in found:
+        cls = getattr(importlib.import_module(module), name)
+        said = [option.partition("=") for option in options.split(", ")]
+        assert [option for option, _, _ in said] == [f.name for f in fields(cls)], name
+        for field, (_, given, value) in zip(fields(cls), said, strict=True):
+            default = field.default if field.default_factory is MISSING else field.default_factory()
+            written = made[value] if value in made else literal_eval(value) if given else MISSING
+            assert written == default, f"{name}: {field.name}"
 
 
 def in_small(code: str) -> str:
