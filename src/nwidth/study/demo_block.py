@@ -1,8 +1,7 @@
 """Demo, part 2: the thermal block, the standard test of reduced bases, to a guaranteed 1e-5."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 
@@ -10,30 +9,21 @@ from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.solution import Tolerance
 from nwidth.core.validation import select
 from nwidth.problems.thermal_block import ThermalBlock
-from nwidth.rb.greedy import Greedy
 from nwidth.reports import words
-from nwidth.reports.worth import CostPoint, Verdict, judge
+from nwidth.reports.worth import Verdict, judge
 from nwidth.solvers.direct import Direct
 from nwidth.solvers.riesz_cg import RieszCG
-from nwidth.study.demo_reduced import TOGETHER, Check, Fit, Prepared, Say, check, energies, reduce
-from nwidth.study.measure import alternate
+from nwidth.study.demo_reduced import TOGETHER, Check, Fit, Prepared, ReducedDemo, Say, check, energies, reduce
+from nwidth.study.demo_timing import Contest, Costs, Way
 
 
 @dataclass(frozen=True)
-class BlockDemo:
-    """Sizes of this part; `tol`: guaranteed relative energy error on the training set."""
+class BlockDemo(ReducedDemo):
+    """Sizes of this part."""
 
     resolution: int = 100
     batch: int = 10_000
-    fresh: int = 200
     tol: float = 1e-5
-    training: int = 300
-    repeats: int = 3
-
-    @property
-    def greedy(self) -> Greedy:
-        """The method, configured."""
-        return Greedy(tol=self.tol, training=self.training)
 
 
 QUICK = BlockDemo(resolution=32, batch=2_000, fresh=40, training=150, repeats=2)
@@ -49,8 +39,7 @@ class BlockResult:
     checked: Check
     mu: Mu
     limits: Real
-    points: tuple[CostPoint, ...]
-    spread: float
+    costs: Costs
     verdict: Verdict
 
     @property
@@ -73,10 +62,12 @@ def work(config: BlockDemo, seed: int, say: Say) -> BlockResult:
     checked = check(reduced, Prepared(Direct(), problem), config.fresh, seed + 2)
     say(f"  {config.fresh} unseen cases against the solver: {checked.violations} outside their limit")
     mu = problem.parameters.sample(range(config.batch), seed + 1)
-    points, spread = _costs(reduced, checked, mu, config.repeats)
+    worst = float((checked.energy_error / checked.energy_norm).max())
+    contest = Contest(reduced, mu, ways(problem), partial(_error, checked=checked), worst)
+    costs = contest.run(checked, config.repeats)
     limits = reduced.certified.predict(mu).bound / reduced_energies(reduced, mu)
-    verdict = judge(points, reduced.seconds)
-    return BlockResult(config, seed, reduced, checked, mu, limits, points, spread, verdict)
+    verdict = judge(costs.points, reduced.seconds)
+    return BlockResult(config, seed, reduced, checked, mu, limits, costs, verdict)
 
 
 def reduced_energies(reduced: Fit, mu: Mu) -> Real:
@@ -84,36 +75,6 @@ def reduced_energies(reduced: Fit, mu: Mu) -> Real:
     _, phi = reduced.problem.coefficients(mu)
     loads = reduced.surrogate.model.loads
     return np.sqrt(np.maximum(np.einsum("bn,bq,qn->b", reduced.coefficients(mu), phi, loads), 0.0))
-
-
-def _costs(reduced: Fit, checked: Check, mu: Mu, repeats: int, single: int = 20) -> tuple[tuple[CostPoint, ...], float]:
-    """Every way to answer with its time and its largest relative energy error over a few unseen cases."""
-    one, many = select(checked.mu, slice(0, 1)), select(checked.mu, slice(0, TOGETHER))
-    found = ways(reduced.problem)
-    calls: dict[str, Callable[[], Any]] = {w.name: _call(w, many if w.batch > 1 else one) for w in found}
-    calls["one"] = lambda: [reduced.certified.predict(one) for _ in range(single)]
-    calls["many"] = lambda: reduced.certified.predict(mu)
-    timing = alternate(calls, repeats)
-    points = [
-        CostPoint(w.name, timing[w.name].median / w.batch, _error(w, checked), w.batch, "solver", w.guaranteed)
-        for w in found
-    ]
-    worst, size = float((checked.energy_error / checked.energy_norm).max()), len(next(iter(mu.values())))
-    points += [
-        CostPoint("reduced basis", timing["one"].median / single, worst, 1, "surrogate", True),
-        CostPoint("reduced basis", timing["many"].median / size, worst, size, "surrogate", True),
-    ]
-    return tuple(points), max(t.spread for t in timing.values())
-
-
-@dataclass(frozen=True)
-class Way:
-    """A plain way to solve: parameters to dofs on the full mesh."""
-
-    name: str
-    solve: Callable[[Mu], Array]
-    batch: int = 1
-    guaranteed: bool = False
 
 
 def ways(problem: ThermalBlock) -> list[Way]:
@@ -163,10 +124,6 @@ def prolong(dofs: Array, cells: int, fine: ThermalBlock) -> Array:
 def _corner(i: Array, j: Array, cells: int) -> Array:
     """Number of the node at the corner (i, j)."""
     return j * (cells + 1) + i
-
-
-def _call(way: Way, mu: Mu) -> Callable[[], Any]:
-    return lambda: way.solve(mu)
 
 
 def _error(way: Way, checked: Check, count: int = 12) -> float:

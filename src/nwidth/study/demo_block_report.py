@@ -46,8 +46,8 @@ def _report(result: BlockResult) -> ProblemReport:
         cost_charts=_cost_charts(result),
         cost_note=(
             f"Times are medians of {result.config.repeats} alternating rounds on one thread, limits included; the "
-            f"slowest round took up to {words.significant(result.spread)} times the fastest. Errors: largest over "
-            "unseen cases in the energy norm, coarser meshes interpolated to this one."
+            f"slowest round took up to {words.significant(result.costs.spread)} times the fastest. Errors: largest "
+            "over unseen cases in the energy norm, coarser meshes interpolated to this one."
         ),
         ranges=_ranges(result),
         fields=(_fields(result),),
@@ -92,8 +92,8 @@ def _checks(result: BlockResult) -> tuple[LimitCheck, ...]:
 
 
 def _cost_charts(result: BlockResult) -> tuple[CostChart, ...]:
-    single = tuple(p for p in result.points if p.batch == 1)
-    many = tuple(p for p in result.points if p.batch > 1 or p.family == "solver")
+    single = tuple(p for p in result.costs.points if p.batch == 1)
+    many = tuple(p for p in result.costs.points if p.batch > 1 or p.family == "solver")
     label = "largest relative energy error"
     size = f"{len(result.limits):,}"
     return (
@@ -145,6 +145,6 @@ def measured(result: BlockResult) -> dict[str, Any]:
         "pays_after": verdict.pays_after,
         "speedup_single": verdict.single.speedup if verdict.single else None,
         "speedup_batched": verdict.batched.speedup if verdict.batched else None,
-        "costs": [vars(p) for p in result.points],
-        "clock_spread": result.spread,
+        "costs": [vars(p) for p in result.costs.points],
+        "clock_spread": result.costs.spread,
     }

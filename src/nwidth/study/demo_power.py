@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,8 @@ from nwidth.core.solution import Tolerance
 from nwidth.core.validation import select
 from nwidth.online.certify import certify
 from nwidth.problems.power_module import PowerModule
-from nwidth.rb.greedy import Greedy
 from nwidth.reports import words
-from nwidth.reports.worth import CostPoint, Verdict, judge
+from nwidth.reports.worth import Verdict, judge
 from nwidth.solvers.direct import Direct
 from nwidth.solvers.riesz_cg import RieszCG
 from nwidth.study.demo_reduced import (
@@ -23,13 +22,14 @@ from nwidth.study.demo_reduced import (
     Check,
     Fit,
     Prepared,
+    ReducedDemo,
     Say,
     check,
     output_errors,
     outputs_of,
     reduce,
 )
-from nwidth.study.measure import alternate
+from nwidth.study.demo_timing import Contest, Costs, Way
 
 LIMIT = 125.0
 #: Guaranteed relative energy error of the solutions that limits are checked against: far below every limit.
@@ -40,23 +40,16 @@ BACKENDS = {"pardiso": "Pardiso", "superlu": "SuperLU"}
 
 
 @dataclass(frozen=True)
-class PowerDemo:
-    """Sizes of this part. Training stops when the relative energy error is guaranteed below `tol` on its samples."""
+class PowerDemo(ReducedDemo):
+    """Sizes of this part."""
 
     resolution: int = 64
     designs: int = 100_000
-    fresh: int = 200
     tol: float = 3e-3
-    training: int = 300
     repeats: int = 2
 
-    @property
-    def greedy(self) -> Greedy:
-        """The method, configured."""
-        return Greedy(tol=self.tol, training=self.training)
 
-
-QUICK = PowerDemo(resolution=32, designs=10_000, fresh=40, training=150, repeats=2)
+QUICK = PowerDemo(resolution=32, designs=10_000, fresh=40, training=150)
 
 
 @dataclass(frozen=True)
@@ -69,7 +62,7 @@ class PowerResult:
     decided: "Decided"
     sizes: tuple["Size", ...]
     checked: Check
-    costs: "Costs"
+    costs: Costs
     verdict: Verdict
 
     @property
@@ -198,65 +191,35 @@ def _solved(problem: PowerModule, mu: Mu) -> Array:
 # Costs --------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Way:
-    """A plain solver, and how many cases it is given at a time."""
-
-    name: str
-    solve: Prepared
-    batch: int = 1
-    guaranteed: bool = False
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Ways to answer with their time and their largest error in kelvin, and how noisy the clock was."""
-
-    points: tuple[CostPoint, ...]
-    spread: float
-
-
 def ways(problem: PowerModule) -> list[Way]:
     """The solvers at hand: sparse direct, conjugate gradients single and batched, and half the mesh."""
     direct = Prepared(Direct(), problem)
-    found = [Way(f"{BACKENDS[direct.state.backend]} factorisation", direct)]
+    name = BACKENDS[direct.state.backend]
+    found = [Way(f"{name} factorisation", _outputs(direct))]
     for rtol in LADDER:
         solve = Prepared(RieszCG(), problem, Tolerance("energy", rtol))
-        found.append(Way(f"conjugate gradients to {words.percent(rtol, 1)}", solve, guaranteed=True))
+        found.append(Way(f"conjugate gradients to {words.percent(rtol, 1)}", _outputs(solve), guaranteed=True))
     together = Prepared(RieszCG(together=TOGETHER), problem, Tolerance("energy", LADDER[-1]))
-    found.append(Way(f"{found[-1].name}, {TOGETHER} together", together, TOGETHER, guaranteed=True))
+    found.append(Way(f"{found[-1].name}, {TOGETHER} together", _outputs(together), TOGETHER, guaranteed=True))
     if problem.resolution > 32:
-        coarse = problem.at(problem.resolution // 2)
-        found.append(Way(f"{BACKENDS[direct.state.backend]} on half the mesh", Prepared(Direct(), coarse)))
+        coarse = Prepared(Direct(), problem.at(problem.resolution // 2))
+        found.append(Way(f"{name} on half the mesh", _outputs(coarse)))
     return found
 
 
-def measure(reduced: Fit, decided: Decided, checked: Check, repeats: int, single: int = 20) -> Costs:
-    """All contestants in turn in one process, limits included; errors against the reference solutions."""
-    one, many = select(checked.mu, slice(0, 1)), select(checked.mu, slice(0, TOGETHER))
+def _outputs(solve: Prepared) -> Callable[[Mu], dict[str, Real]]:
+    """Chip temperatures by a solver."""
+    return lambda mu: outputs_of(solve.problem, solve(mu).field)
+
+
+def measure(reduced: Fit, decided: Decided, checked: Check, repeats: int) -> Costs:
+    """Errors are the largest of a chip temperature in kelvin, against the reference solutions."""
     found = ways(reduced.problem)
-    calls: dict[str, Callable[[], Any]] = {w.name: _call(w, many if w.batch > 1 else one) for w in found}
-    calls["one"] = lambda: [reduced.certified.predict(one) for _ in range(single)]
-    calls["many"] = lambda: reduced.certified.predict(decided.mu)
-    errors = {w.name: _error(w, checked) for w in found}  # and all are warm
-    timing = alternate(calls, repeats, warm_up=0)
-    points = [
-        CostPoint(w.name, timing[w.name].median / w.batch, errors[w.name], w.batch, "solver", w.guaranteed)
-        for w in found
-    ]
-    worst, size = checked.largest_error, len(decided.verdict)
-    points += [
-        CostPoint("reduced basis", timing["one"].median / single, worst, 1, "surrogate", True),
-        CostPoint("reduced basis", timing["many"].median / size, worst, size, "surrogate", True),
-    ]
-    return Costs(tuple(points), max(t.spread for t in timing.values()))
-
-
-def _call(way: Way, mu: Mu) -> Callable[[], Any]:
-    return lambda: way.solve(mu)
+    contest = Contest(reduced, decided.mu, found, partial(_error, checked=checked), checked.largest_error)
+    return contest.run(checked, repeats)
 
 
 def _error(way: Way, checked: Check, count: int = 6) -> float:
     """Largest error of a chip temperature in kelvin over a few cases."""
-    values = outputs_of(way.solve.problem, way.solve(select(checked.mu, slice(0, count))).field)
+    values = way.solve(select(checked.mu, slice(0, count)))
     return max(float(e.max()) for e in output_errors(checked.problem, checked.reference[:count], values).values())

@@ -31,6 +31,22 @@ Say: TypeAlias = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class ReducedDemo:
+    """Sizes of a part: unseen cases to check, and the guaranteed relative energy error at which training stops."""
+
+    resolution: int
+    fresh: int = 200
+    tol: float = 1e-3
+    training: int = 300
+    repeats: int = 3
+
+    @property
+    def greedy(self) -> Greedy:
+        """The method, configured."""
+        return Greedy(tol=self.tol, training=self.training)
+
+
+@dataclass(frozen=True)
 class Part:
     """One part of the demo: what goes into the report, and the numbers behind it."""
 
