@@ -62,6 +62,7 @@ def test_the_plate_of_the_page_on_solvers_in_closed_form(solvers):
 
 
 def test_the_options_on_the_page_on_solvers_are_those_of_the_classes():
+    pytest.importorskip("pyamg")
     found = re.findall(r"`(nwidth[\w.]+)\.(\w+)\(([^`]*)\)`", (DOCS / "solvers.md").read_text())
     assert len(found) >= 8
     made = {"Direct()": Direct(), "Structured()": Structured()}
