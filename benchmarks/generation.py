@@ -7,8 +7,6 @@ Pardiso with one symbolic analysis, at its defaults and with the settings that w
 assembled matrix; nwidth starts from the parameters. Times are medians per sample.
 """
 
-import importlib
-import importlib.util
 from dataclasses import replace
 from time import perf_counter
 
@@ -16,6 +14,7 @@ import _harness  # first: it sets the number of threads, which libraries read wh
 
 # isort: split
 import _growth_rows
+import _helmholtz_rows
 import _mesh_rows
 import _navier_stokes_rows
 import _race
@@ -68,10 +67,7 @@ def _rows(quick: bool, seed: int) -> list[Row]:
     begin = perf_counter()
     found = races(quick, seed)
     found += _growth_rows.rows(quick, seed) + _storage_rows.rows(quick, seed)
-    modules = [_navier_stokes_rows, _mesh_rows]
-    if importlib.util.find_spec("_helmholtz_rows") is not None:
-        modules.append(importlib.import_module("_helmholtz_rows"))
-    for module in modules:
+    for module in (_helmholtz_rows, _navier_stokes_rows, _mesh_rows):
         timed = module.rows(quick, seed)
         found += [replace(row, target=None) for row in timed] if quick else timed  # too small for the targets
     return [*found, Row("seconds in all", perf_counter() - begin, "s")]
