@@ -70,6 +70,51 @@ def test_matrices_that_are_not_symmetric_or_not_definite_are_solved_with_pivotin
             assert field[0] == 0.25
 
 
+IMAGINARY = RNG.normal(size=(7, 7))
+KINDS = {
+    "symmetric": REGULAR + REGULAR.T - 12 * np.eye(7) + 1j * (IMAGINARY + IMAGINARY.T),
+    "hermitian": REGULAR + REGULAR.T - 12 * np.eye(7) + 1j * (IMAGINARY - IMAGINARY.T),
+    "structured": REGULAR + 1j * IMAGINARY,
+    "general": np.triu(REGULAR + 1j * IMAGINARY),
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_complex_matrices_of_every_kind_are_solved(backend, kind):
+    problem = Given(lambda t: KINDS[kind] * (1 + t))
+    mu = {"t": np.array([0.0, 0.5, 1.0])}
+    solution = Direct(backend).solve(Direct(backend).prepare(problem), mu)
+    assert solution.converged.all() and np.iscomplexobj(solution.field)
+    for t, field in zip(mu["t"], solution.field, strict=True):
+        np.testing.assert_allclose(problem._build(t)[1:, 1:] @ field[1:], np.arange(1.0, 7.0), atol=1e-7)
+    exact = np.linalg.cond(KINDS[kind][1:, 1:], p=1) * np.sqrt(6)
+    assert (solution.stats["condition"] <= exact).all() and (solution.stats["condition"] >= 0.01 * exact).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_small_pivots_lead_to_a_careful_factorisation(backend):
+    """Swaps of neighbours: nothing on the diagonal, and as regular as can be."""
+    swap = np.eye(7)[[0, 2, 1, 4, 3, 6, 5]] + 1e-300 * np.eye(7)
+    problem = Given(lambda t: swap * (1 + t))
+    solution = Direct(backend).solve(Direct(backend).prepare(problem), {"t": np.array([0.0, 1.0])})
+    assert solution.converged.all()
+    np.testing.assert_allclose(solution.field[0][1:], [2.0, 1.0, 4.0, 3.0, 6.0, 5.0], rtol=1e-12)
+    np.testing.assert_allclose(solution.field[1][1:] * 2, [2.0, 1.0, 4.0, 3.0, 6.0, 5.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_singular_complex_matrix_is_a_status(backend):
+    """A load that the matrix could even balance."""
+    matrix = KINDS["symmetric"].copy()
+    matrix[2], matrix[:, 2] = matrix[1], matrix[:, 1]
+    matrix[2, 2] = matrix[1, 2] = matrix[2, 1] = matrix[1, 1]
+    problem = Given(lambda t: matrix if t else KINDS["symmetric"], load=0.0)
+    solution = Direct(backend).solve(Direct(backend).prepare(problem), {"t": np.array([0.0, 1.0])})
+    assert solution.status.tolist() == [Status.CONVERGED, Status.SINGULAR]
+    assert solution.stats["condition"][1] > 1e14
+
+
 def test_a_pattern_that_changes_is_analysed_again():
     def build(t):
         dense = np.diag(np.arange(2.0, 9.0))

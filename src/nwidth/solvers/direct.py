@@ -247,12 +247,13 @@ def _solve(state: DirectState, sample: _Sample, tolerance: float) -> _Answer:
     best = _Answer(np.full(sample.load.shape, np.nan), Status.SINGULAR, np.inf, 0)
     stable = isinstance(state.problem, Stable)
     for factor in state.factors(sample):
-        answer = _refine(factor, sample, tolerance)
-        if not stable:  # a coercive problem has no singular matrix: no need to look
-            answer = answer._replace(condition=_condition(factor, sample.matrix))
-            if not answer.condition <= _SINGULAR:
-                best = best._replace(condition=min(best.condition, answer.condition))
-                continue
+        with np.errstate(over="ignore", invalid="ignore"):  # a factor of a singular matrix gives what it likes
+            answer = _refine(factor, sample, tolerance)
+            if not stable:  # a coercive problem has no singular matrix: no need to look
+                answer = answer._replace(condition=_condition(factor, sample.matrix))
+        if not stable and not answer.condition <= _SINGULAR:
+            best = best._replace(condition=min(best.condition, answer.condition))
+            continue
         if answer.status == Status.CONVERGED:
             return answer
         if not answer.residual >= best.residual:
