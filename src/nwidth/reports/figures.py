@@ -144,7 +144,7 @@ def _field(chart: FieldPlot, palette: Palette) -> Figure:
     ax.set(xlabel=f"x{suffix}", ylabel=f"y{suffix}")
     bar = figure.colorbar(image, ax=ax, location="bottom", aspect=28, pad=0.03)
     bar.set_label(chart.label)
-    bar.locator = MaxNLocator(5)
+    bar.locator = MaxNLocator(3 if chart.diverging else 5)  # small differences have long numbers
     bar.formatter = FuncFormatter(_plain_number)
     bar.update_ticks()
     bar.outline.set_visible(False)

@@ -124,7 +124,7 @@ def _fields(result: BlockResult) -> tuple[FieldPlot, ...]:
     return (
         FieldPlot("Finite elements", space.nodes, full, "u", span, **options),
         FieldPlot("Reduced basis", space.nodes, reduced, "u", span, **options),
-        difference("Difference", space.nodes, reduced - full, "-", **options),
+        difference("Difference", space.nodes, reduced - full, **options),
     )
 
 

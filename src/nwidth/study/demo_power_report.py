@@ -237,10 +237,11 @@ def _fields(result: PowerResult) -> tuple[FieldPlot, ...]:
     )
 
 
-def difference(title: str, points: Real, values: Real, unit: str, **options: Any) -> FieldPlot:
+def difference(title: str, points: Real, values: Real, unit: str = "", **options: Any) -> FieldPlot:
     """A difference on a scale that is symmetric about zero."""
     reach = float(np.abs(values).max()) or 1.0
-    return FieldPlot(title, points, values, f"difference [{unit}]", (-reach, reach), diverging=True, **options)
+    label = f"difference [{unit}]" if unit else "difference"
+    return FieldPlot(title, points, values, label, (-reach, reach), diverging=True, **options)
 
 
 def measured(result: PowerResult) -> dict[str, Any]:
