@@ -137,6 +137,19 @@ def test_advection_upwind_and_central():
     assert iterations(AdvectionDiffusion(64, 64.0)) <= 6
     assert iterations(AdvectionDiffusion(64, 64.0, scheme="central")) <= 6
     assert iterations(AdvectionDiffusion(64, 3200.0)) <= 20
+    # couplings of both signs: the cycle is made for a matrix with more diffusion, the answer is that of the given one
+    assert iterations(AdvectionDiffusion(64, 800.0, scheme="central")) <= 40
+
+
+def test_central_differences_where_the_flow_dominates_against_elimination():
+    problem = AdvectionDiffusion(24, 400.0, scheme="central")
+    mu = problem.parameters.sample(range(2), 0)
+    answer = solved(problem, mu)
+    assert answer.converged.all()
+    for i in range(2):
+        field, residual = eliminated(problem, mu, i)
+        assert residual(answer.field[i]) <= 1.05e-8
+        np.testing.assert_allclose(answer.field[i], field, atol=1e-6 * np.abs(field).max())
 
 
 def test_a_closed_form_is_met_to_discretisation_error():

@@ -96,6 +96,25 @@ def _matrix(stencils: Stencils, row: int) -> Matrix:
     return (stencils.centre[row].ravel(), p0, p1, p2, m0, m1, m2, stencils.symmetric, stencils.shape, stencils.periodic)
 
 
+def _without_positive(matrix: Matrix) -> Matrix:
+    """The matrix that the cycle is made for: positive couplings, of central differences where the flow dominates, are
+    brought to zero by diffusion across their face. Smoothing and interpolation need couplings of one sign.
+    """
+    centre, plus, minus, shape, periodic = matrix[0], matrix[1:4], matrix[4:7], matrix[8], matrix[9]
+    if not any(values.size and values.max() > 0.0 for values in (*plus, *minus)):
+        return matrix
+    changed, ahead, behind = centre.reshape(shape).copy(), list(plus), list(minus)
+    for axis in range(3):
+        if plus[axis].size:
+            p, m = plus[axis].reshape(shape), np.roll(minus[axis].reshape(shape), -1, axis)
+            excess = np.maximum(np.maximum(p, m), 0.0)
+            if not periodic[axis]:
+                np.moveaxis(excess, axis, 0)[-1] = 0.0
+            changed += excess + np.roll(excess, 1, axis)
+            ahead[axis], behind[axis] = (p - excess).ravel(), np.roll(m - excess, 1, axis).ravel()
+    return (changed.ravel(), ahead[0], ahead[1], ahead[2], behind[0], behind[1], behind[2], *matrix[7:])
+
+
 def unbalanced(stencils: Stencils) -> Mask:
     """Samples that map constants to zero and whose load does not sum to zero: they have no solution."""
     lost = stencils.constants.copy()
@@ -156,7 +175,8 @@ class Work:
         inverse, small = np.zeros((coarse, coarse), dtype=ws.dtype), np.zeros((2, coarse), dtype=ws.dtype)
         constants = bool(stencils.constants[row])
         cycle = (ws, plan.read, plan.write, plan.cycle, inverse, plan.places, small, 1.0, constants)
-        scale = set_up(ws, matrix, constants, plan.fill, plan.setup, cycle, plan.entries)
+        near = matrix if stencils.symmetric else _without_positive(matrix)
+        scale = set_up(ws, near, constants, plan.fill, plan.setup, cycle, plan.entries)
         if not scale:
             self.status[row] = Status.SINGULAR
             state.workspaces.clear()
