@@ -13,15 +13,20 @@ import pytest
 
 import nwidth as nw
 from nwidth.certificates.base import Certificate
+from nwidth.core.prediction import uncertified
 from nwidth.core.solution import Tolerance
+from nwidth.core.storable import Parts
+from nwidth.core.validation import as_mu
 from nwidth.problems.base import BlackBox
 from nwidth.snapshots.open import open_snapshots
+from nwidth.solvers.direct import Direct
 from nwidth.spaces.box import Box
 from nwidth.spaces.points import Points
 from nwidth.study.check import Checked, check
 from nwidth.study.costs import costs
 from nwidth.study.errors import energy_errors
 from nwidth.study.pipeline import CHECKED
+from nwidth.surrogates.base import Surrogate
 
 DARCY = """
 seed: 1
@@ -124,6 +129,50 @@ def test_limit_that_fails_is_reported_as_failed(outcome, problem):
     assert not found.held.all()
     assert "FAILED" in found.verdict
     assert found.summary["held"] < 4
+
+
+@dataclass(frozen=True)
+class Answers(Surrogate):
+    """The solutions themselves, to rounding."""
+
+    kind: ClassVar[str] = "testing-answers"
+
+    problem: nw.Problem
+
+    @property
+    def parameters(self):
+        return self.problem.parameters
+
+    @property
+    def space(self):
+        return self.problem.space
+
+    def predict(self, mu):
+        mu = as_mu(mu, self.parameters.names)
+        return uncertified(mu, solve_exactly(self.problem, mu), self.space, self.parameters.contains(mu))
+
+    def to_parts(self):
+        return Parts({}, {}, {})
+
+    @classmethod
+    def from_parts(cls, config, arrays, children):
+        raise nw.InputError("not stored")
+
+
+def solve_exactly(problem, mu):
+    return nw.solve(problem, mu, Direct()).field
+
+
+def test_a_surrogate_better_than_the_runs_is_not_blamed_for_their_error():
+    """Runs end at the solver's tolerance; a limit speaks of the full-order solution, which is known only up to that."""
+    poisson = nw.problems.get("poisson", resolution=16)
+    runs = nw.generate(poisson, 6, seed=3, tolerance=Tolerance("residual", 1e-6))
+    certified = nw.certify(Answers(poisson), poisson)
+    found = check(certified, poisson, runs, None)
+    assert (found.error > found.limit).any(), "the runs are the worse of the two"
+    assert found.held.all() and "held on all 6" in found.verdict
+    exact, _ = energy_errors(poisson, runs.mu, solve_exactly(poisson, runs.mu), np.asarray(runs.fields))
+    assert (exact <= found.slack).all() and (found.slack <= 10 * exact).all()
 
 
 def test_solvers_may_use_coarser_grids_in_the_comparison():

@@ -157,7 +157,9 @@ def _check_step(study: Study, count: int) -> Step:
         checked.save(folder / CHECKED)
         return checked.summary
 
-    return Step("check", {"rtol": rtol}, work, ("certify", "test"), title=f"check on {count:,} unseen runs")
+    return Step(
+        "check", {"rtol": rtol, "layout": 2}, work, ("certify", "test"), title=f"check on {count:,} unseen runs"
+    )
 
 
 def _report_step(study: Study, steps: list[Step]) -> Step:

@@ -89,11 +89,11 @@ def _rows(checked: Checked) -> tuple[OutputRow, ...]:
             float(limits.max()), int((~checked.held).sum()), relative=True,
         )
     ]  # fmt: skip
-    for name, (value, limit, truth) in checked.outputs.items():
+    for name, (value, limit, truth, slack) in checked.outputs.items():
         error, unit = np.abs(value - truth), difference_unit(checked.units[name])
         rows.append(
             OutputRow(name, unit, len(error), float(error.max()), float(np.median(limit)), float(limit.max()),
-                      int((error > limit).sum()))
+                      int((error > limit + slack).sum()))
         )  # fmt: skip
     return tuple(rows)
 
@@ -101,7 +101,7 @@ def _rows(checked: Checked) -> tuple[OutputRow, ...]:
 def _limit_charts(checked: Checked) -> tuple[Chart, ...]:
     charts = [LimitCheck("Field: every unseen run", 100 * checked.error / checked.size,
                          100 * checked.limit / checked.size, "%")]  # fmt: skip
-    for name, (value, limit, truth) in checked.outputs.items():
+    for name, (value, limit, truth, _) in checked.outputs.items():
         unit = difference_unit(checked.units[name])
         charts.append(LimitCheck(f"{name}: every unseen run", np.abs(value - truth), limit, unit))
     return tuple(charts)
