@@ -75,7 +75,11 @@ def test_guaranteed_bounds_are_checked():
     assert (solution.stats["bound"] <= 1e-6 * solution.stats["norm"]).all()
 
 
-@pytest.mark.parametrize("problem", [Given(varying), Given(lambda t: L), Poisson(8), Darcy(16)], ids=str)
+@pytest.mark.parametrize(
+    "problem",
+    [Given(varying), Given(lambda t: L), Poisson(8), Darcy(16)],
+    ids=["varying", "too many loads", "poisson", "darcy"],
+)
 def test_nothing_is_found_where_there_is_nothing(problem):
     base = Direct()
     state = Combined(base).prepare(problem)
