@@ -36,8 +36,8 @@ class AdvectionDiffusion(GridTransport, Resizable, Storable):
         u(x) = Π_d sin(π x_d) + x_1    (`exact`).
 
     `scheme`: "upwind" (first order, keeps the maximum principle) or "central" (second order; oscillates where the
-    solution has layers and Pe / resolution exceeds 2). `reaction`: the constant c >= 0. `boundary_type`, `centring`: as in
-    `Grid`; Robin ends have κ = 1. `resolution`: cells per direction.
+    solution has layers and Pe / resolution exceeds 2). `reaction_rate`: the constant c >= 0. `boundary_type`,
+    `centring`: as in `Grid`; Robin ends have κ = 1. `resolution`: cells per direction.
     """
 
     kind: ClassVar[str] = "advection_diffusion"
