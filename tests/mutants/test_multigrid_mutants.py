@@ -54,10 +54,10 @@ MUTANTS = [
         BATCHED,
     ),
     Mutant(
-        "a sample that spoils its batch",
+        "whatever came out is called converged",
         "solvers/multigrid/batched.py",
-        "moving &= (rho > 0) & (curvature > 0)",
-        "moving &= rho > 0",
+        "done = usable & (norm <= tolerance * load)",
+        "done = usable",
         BATCHED,
     ),
 ]
