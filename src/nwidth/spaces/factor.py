@@ -239,14 +239,17 @@ def best_backend(backend: str | None = None) -> str:
     return backend
 
 
-def new_factor(pattern: Pattern, backend: str | None = None, kind: Kind = "definite", dtype: Any = float) -> Factor:
+def new_factor(
+    pattern: Pattern, backend: str | None = None, kind: Kind = "definite", dtype: Any = float, many: bool = False
+) -> Factor:
     """A fast factorisation for matrices of this pattern and kind, not yet given values.
 
-    It keeps one symbolic analysis, and to that end pivots little: look at the residual, and at `perturbed`.
+    It keeps one symbolic analysis, and to that end pivots little: look at the residual, and at `perturbed`. `many`: it
+    is to solve for many right-hand sides at a time.
     """
     if best_backend(backend) == "superlu":
         return SuperLU(pattern, 0.0 if kind == "definite" else _THRESHOLD)
-    return load_attribute("nwidth.spaces.pardiso:Pardiso")(pattern, kind, dtype)
+    return load_attribute("nwidth.spaces.pardiso:Pardiso")(pattern, kind, dtype, many=many)
 
 
 def careful_factors(pattern: Pattern, backend: str | None, kind: Kind, dtype: Any = float) -> list[Factor]:
@@ -264,7 +267,7 @@ def general_factor(pattern: Pattern) -> Factor:
 
 def factorised(matrix: sp.csr_array, backend: str | None = None) -> Factor:
     """A symmetric positive definite matrix, factorised once and for all. Raises SingularMatrixError."""
-    factor = new_factor(Pattern.of(matrix), backend)
+    factor = new_factor(Pattern.of(matrix), backend, many=True)
     factor.factorise(matrix.data)
     factor.solve(np.ones((1, matrix.shape[0])))  # what is not definite may come to light here only
     return factor
