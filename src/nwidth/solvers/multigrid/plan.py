@@ -35,10 +35,10 @@ COARSEST = 600
 class Plan:
     """What the vector machine runs for matrices on one box.
 
-    `fill[j]`: COPY rows that load the natural array j (centre, then per axis plus, and minus where it is not symmetric)
-    to the finest couplings; `read`, `write`: rows for right-hand side and solution; `setup`, `cycle`: tapes; `entries`:
-    place, row and column of the coarsest matrix; `places`: of its right-hand side and solution; `size` of the
-    workspace; `constant`: places and lengths of the constant vectors (one, minus one).
+    `fill[j]`: UNZIP rows that load the natural array j (centre, then per axis plus, and minus where it is not
+    symmetric) to the finest couplings; `read`, `write`: rows for right-hand side and solution; `setup`, `cycle`: tapes;
+    `entries`: place, row and column of the coarsest matrix; `places`: of its right-hand side and solution; `size` of
+    the workspace; `one`, `minus`: where the constant vectors 1 and -1 start, `ones` numbers each.
     """
 
     fill: Array
@@ -52,7 +52,6 @@ class Plan:
     one: int
     minus: int
     ones: int
-    levels: tuple[Box, ...]
 
 
 def schedule(shape: Places, periodic: tuple[bool, ...], strength: Sequence[float]) -> list[Box]:
@@ -104,7 +103,6 @@ def make_plan(boxes: Sequence[Box], symmetric: bool, sweeps: int) -> Plan:
         one=one - boxes[0].margin,
         minus=minus - boxes[0].margin,
         ones=boxes[0].length + 2 * boxes[0].margin,
-        levels=tuple(boxes),
     )
 
 
