@@ -14,7 +14,7 @@ from nwidth.core.guarantee import Rigorous
 from nwidth.solvers.direct import Direct
 
 ROOT = Path(__file__).resolve().parents[1]
-EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("own_*.py"))
 
 
 def energy(problem, mu, e):
