@@ -40,6 +40,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "elasticity": "nwidth.problems.elasticity:Elasticity",
         "elasticity_field": "nwidth.problems.elasticity_field:ElasticityField",
         "elasticity_exact": "nwidth.problems.elasticity_exact:ElasticityExact",
+        "min-theta": "nwidth.problems.min_theta:MinTheta",
         # surrogates
         "reduced-basis": "nwidth.rb.galerkin:ReducedBasis",
         "pod-regression": "nwidth.rb.pod_regression:PODRegressionSurrogate",

@@ -8,16 +8,82 @@ a proof without an eigenvalue. Reference: Patera and Rozza, Reduced Basis Approx
 Estimation for Parametrized PDEs (2007), section 4.2.2.
 """
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
+from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu
-from nwidth.problems.base import AffineTerms, Stability
+from nwidth.problems.base import Affine, AffineTerms, Stability, Stable
 
 _EPS = float(np.finfo(np.float64).eps)
+
+
+class ThetaStability(Storable):
+    """Stability as a function of the coefficients θ alone: evaluated without a matrix, stored and exported."""
+
+    @abstractmethod
+    def constants(self, theta: Real) -> Stability:
+        """The constants of each row of θ `(B, Q)`."""
+
+    @abstractmethod
+    def to_c(self) -> str:
+        """C99 statements that assign `alpha`, for a block in which `double alpha` and `const double theta[Q]` are
+        declared; everything else they need they declare themselves, in a block of their own."""
+
+
+class ThetaStable(Affine, Stable):
+    """An affine problem whose stability constant follows from its coefficients."""
+
+    @property
+    @abstractmethod
+    def stability(self) -> ThetaStability:
+        """The function θ -> constants."""
+
+    def constant(self, mu: Mu, field: Array | None = None) -> Stability:
+        """The constants at the coefficients of mu."""
+        return self.stability.constants(self.coefficients(mu)[0])
+
+
+@dataclass(frozen=True, eq=False)
+class MinTheta(ThetaStability):
+    """The comparison above: X = Σ_q reference_q A_q, reference `(Q,)` positive, every A_q positive semidefinite up to
+    rounding, which `slack` pays for (`rounding_slack`)."""
+
+    kind: ClassVar[str] = "min-theta"
+
+    reference: Real
+    slack: float
+
+    def constants(self, theta: Real) -> Stability:
+        """Smallest and largest ratio of a coefficient to its reference; of no use where a coefficient is negative."""
+        return min_theta(theta, self.reference, self.slack)
+
+    def to_c(self) -> str:
+        numbers = ", ".join(repr(float(r)) for r in self.reference)
+        count = len(self.reference)
+        return f"""{{
+    static const double reference[{count}] = {{{numbers}}};
+    double low = theta[0] / reference[0], high = low;
+    for (int q = 1; q < {count}; ++q) {{
+        const double ratio = theta[q] / reference[q];
+        if (ratio < low) low = ratio;
+        if (ratio > high) high = ratio;
+    }}
+    alpha = low - {float(self.slack)!r} * (low + high);
+}}"""
+
+    def to_parts(self) -> Parts:
+        return Parts({"slack": self.slack}, {"reference": self.reference}, {})
+
+    @classmethod
+    def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
+        return cls(np.array(arrays["reference"]), float(config["slack"]))
 
 
 def min_theta(theta: Real, reference: Real, slack: float) -> Stability:

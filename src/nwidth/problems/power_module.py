@@ -12,8 +12,8 @@ from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu
-from nwidth.problems.base import Affine, AffineTerms, Outputs, Quantity, Stability, Stable
-from nwidth.problems.min_theta import min_theta, positive, rounding_slack
+from nwidth.problems.base import AffineTerms, Outputs, Quantity
+from nwidth.problems.min_theta import MinTheta, ThetaStable, positive, rounding_slack
 from nwidth.problems.stored import check_vector, verify
 from nwidth.spaces.box import Box
 from nwidth.spaces.bricks import Bricks, bottom_mass, bricks, column_lambda_min, load, mass, mass_lambda_min, stiffness
@@ -65,7 +65,7 @@ _STIFF = ("k_interface", "k_solder", "k_chip_solder", "h")
 
 
 @dataclass(frozen=True)
-class PowerModule(Affine, Stable, Outputs, Storable):
+class PowerModule(ThetaStable, Outputs, Storable):
     """`-∇·(k ∇T) = q` in a stack of layers: q = P_i / V_chip in chip i, `k ∂T/∂n + h (T - 40 °C) = 0` at the bottom,
     insulated elsewhere.
 
@@ -197,13 +197,9 @@ class PowerModule(Affine, Stable, Outputs, Storable):
         return np.concatenate([np.ones((len(stiff), 1)), stiff], axis=1), powers
 
     @cached_property
-    def _slack(self) -> float:
-        return rounding_slack(self.terms(), self.reference, self.space.energy.lambda_min)
-
-    def constant(self, mu: Mu | Array, field: Array | None = None) -> Stability:
+    def stability(self) -> MinTheta:
         """Smallest and largest ratio of a coefficient to its reference."""
-        theta, _ = self.coefficients(mu)
-        return min_theta(theta, self.reference, self._slack)
+        return MinTheta(self.reference, rounding_slack(self.terms(), self.reference, self.space.energy.lambda_min))
 
     def quantities(self) -> Mapping[str, Quantity]:
         """Mean temperature of each chip, °C."""

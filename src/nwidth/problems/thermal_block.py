@@ -13,8 +13,8 @@ from skfem.helpers import dot, grad
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.storable import Parts, Storable
-from nwidth.problems.base import Affine, AffineTerms, Outputs, Quantity, Stability, Stable
-from nwidth.problems.min_theta import min_theta, positive, rounding_slack
+from nwidth.problems.base import AffineTerms, Outputs, Quantity
+from nwidth.problems.min_theta import MinTheta, ThetaStable, positive, rounding_slack
 from nwidth.problems.stored import check_vector, verify
 from nwidth.spaces.box import Box
 from nwidth.spaces.bricks import mass_lambda_min
@@ -22,7 +22,7 @@ from nwidth.spaces.mesh import Form, MeshSpace
 
 
 @dataclass(frozen=True)
-class ThermalBlock(Affine, Stable, Outputs, Storable):
+class ThermalBlock(ThetaStable, Outputs, Storable):
     """`-∇·(κ(mu) ∇u) = 1` on the unit square, u = 0 on its boundary, κ = mu_i on block i of `blocks` x `blocks`.
 
     P1 triangles: each of the `resolution`² square cells is cut into four by its diagonals, which gives 20,201 nodes at
@@ -93,14 +93,10 @@ class ThermalBlock(Affine, Stable, Outputs, Storable):
         return theta, np.ones((len(theta), 1))
 
     @cached_property
-    def _slack(self) -> float:
-        inner = self.space.inner("energy")
-        return rounding_slack(self.terms(), np.ones(self.blocks**2), inner.lambda_min)
-
-    def constant(self, mu: Mu | Array, field: Array | None = None) -> Stability:
+    def stability(self) -> MinTheta:
         """`min mu` and `max mu`."""
-        theta, _ = self.coefficients(mu)
-        return min_theta(theta, np.ones(theta.shape[1]), self._slack)
+        ones = np.ones(self.blocks**2)
+        return MinTheta(ones, rounding_slack(self.terms(), ones, self.space.inner("energy").lambda_min))
 
     def quantities(self) -> Mapping[str, Quantity]:
         """The mean of u over the square (its area is 1)."""
