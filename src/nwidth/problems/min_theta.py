@@ -34,7 +34,7 @@ class ThetaStability(Storable):
     @abstractmethod
     def to_c(self) -> str:
         """C99 statements that assign `alpha`, for a block in which `double alpha` and `const double theta[Q]` are
-        declared; everything else they need they declare themselves, in a block of their own."""
+        declared; everything else they need they declare themselves, in a block of their own; <math.h> is included."""
 
 
 class ThetaStable(Affine, Stable):
@@ -75,7 +75,7 @@ class MinTheta(ThetaStability):
         if (ratio < low) low = ratio;
         if (ratio > high) high = ratio;
     }}
-    alpha = low - {float(self.slack)!r} * (low + high);
+    alpha = low - {float(self.slack)!r} * (fabs(low) + fabs(high));
 }}"""
 
     def to_parts(self) -> Parts:
@@ -94,7 +94,8 @@ def min_theta(theta: Real, reference: Real, slack: float) -> Stability:
     """
     ratio = theta / reference
     low, high = ratio.min(axis=1), ratio.max(axis=1)
-    return Stability(lower=low - slack * (low + high), upper=high + slack * (low + high))
+    shift = slack * (np.abs(low) + np.abs(high))
+    return Stability(lower=low - shift, upper=high + shift)
 
 
 def rounding_slack(terms: AffineTerms, reference: Real, lambda_min: float) -> float:
