@@ -13,12 +13,13 @@ then holds it. Reference: Pierce and Giles, SIAM Review 42 (2000); Patera and Ro
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from nwidth.certificates.base import Certificate
+from nwidth.certificates.base import Answering, Certificate
+from nwidth.certificates.one_by_one import OneByOne, one_or_many
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
@@ -31,6 +32,7 @@ from nwidth.rb.model import ReducedModel
 from nwidth.rb.residual import ResidualModel
 from nwidth.rb.rounding import EPS, gamma
 from nwidth.rb.threads import one_thread
+from nwidth.surrogates.base import Surrogate
 
 _TINY = float(np.finfo(np.float64).tiny)
 _NORM = "energy norm"
@@ -71,6 +73,17 @@ class ReducedCertificate(Certificate):
     def guarantee(self) -> Guarantee:
         """In the energy norm of A(mu), from the full-order solution; covers reduction and round-off."""
         return Rigorous(_NORM, ("reduction", "round-off"))
+
+    def answering(self, surrogate: Surrogate) -> Answering:
+        """Single queries to the basis that this certificate belongs to go through one compiled call."""
+        usual = super().answering(surrogate)
+        if not (isinstance(surrogate, ReducedBasis) and surrogate.problem == self.problem and self._fits(surrogate)):
+            return usual
+        one = OneByOne.of(surrogate, self.residual, self.guarantee)
+        return usual if one is None else partial(one_or_many, one, usual)
+
+    def _fits(self, surrogate: ReducedBasis) -> bool:
+        return np.array_equal(_probe(surrogate.basis, self.problem.terms().lift), self.probe)
 
     def bound(self, prediction: Prediction) -> Prediction:
         """The prediction with its bounds and output limits; `stats["floor"]` is what rounding alone puts into a bound.

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
-from nwidth.certificates.base import Certificate
+from nwidth.certificates.base import Answering, Certificate
 from nwidth.core.arrays import Array, Mu
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Guarantee
@@ -48,7 +49,12 @@ class Certified(Surrogate):
 
     def predict(self, mu: Mu | Array) -> Prediction:
         """Answers with their limits."""
-        return self.certificate.bound(self.surrogate.predict(mu))
+        return self._answer(mu)
+
+    # neither part ever changes, so what is prepared from them always belongs to them
+    @cached_property
+    def _answer(self) -> Answering:
+        return self.certificate.answering(self.surrogate)
 
     def to_parts(self) -> Parts:
         """Both as children."""

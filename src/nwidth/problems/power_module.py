@@ -10,9 +10,11 @@ import scipy.sparse as sp
 
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
+from nwidth.core.expressions import Expression
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu
 from nwidth.problems.base import AffineTerms, Outputs, Quantity
+from nwidth.problems.formulas import Formulas
 from nwidth.problems.min_theta import MinTheta, ThetaStable, positive, rounding_slack
 from nwidth.problems.stored import check_vector, verify
 from nwidth.spaces.box import Box
@@ -65,7 +67,7 @@ _STIFF = ("k_interface", "k_solder", "k_chip_solder", "h")
 
 
 @dataclass(frozen=True)
-class PowerModule(ThetaStable, Outputs, Storable):
+class PowerModule(Formulas, ThetaStable, Outputs, Storable):
     """`-∇·(k ∇T) = q` in a stack of layers: q = P_i / V_chip in chip i, `k ∂T/∂n + h (T - 40 °C) = 0` at the bottom,
     insulated elsewhere.
 
@@ -182,6 +184,12 @@ class PowerModule(ThetaStable, Outputs, Storable):
             mass=Form(mass(mesh), (1 - 1e-6) * smallest),
             cell="voxel",
         )
+
+    def formulas(self) -> tuple[tuple[Expression, ...], tuple[Expression, ...]]:
+        """θ = (1, k_interface, k_solder, k_chip_solder, h) and φ = (P1, P2)."""
+        names = self.parameters.names
+        theta = tuple(Expression.parse(text, names) for text in ("1", *_STIFF))
+        return theta, tuple(Expression.parse(name, names) for name in ("P1", "P2"))
 
     def coefficients(self, mu: Mu | Array) -> tuple[Real, Real]:
         """θ = (1, k_interface, k_solder, k_chip_solder, h) and φ = (P1, P2).

@@ -12,8 +12,10 @@ from skfem.helpers import dot, grad
 
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
+from nwidth.core.expressions import Expression
 from nwidth.core.storable import Parts, Storable
 from nwidth.problems.base import AffineTerms, Outputs, Quantity
+from nwidth.problems.formulas import Formulas
 from nwidth.problems.min_theta import MinTheta, ThetaStable, positive, rounding_slack
 from nwidth.problems.stored import check_vector, verify
 from nwidth.spaces.box import Box
@@ -22,7 +24,7 @@ from nwidth.spaces.mesh import Form, MeshSpace
 
 
 @dataclass(frozen=True)
-class ThermalBlock(ThetaStable, Outputs, Storable):
+class ThermalBlock(Formulas, ThetaStable, Outputs, Storable):
     """`-∇·(κ(mu) ∇u) = 1` on the unit square, u = 0 on its boundary, κ = mu_i on block i of `blocks` x `blocks`.
 
     P1 triangles: each of the `resolution`² square cells is cut into four by its diagonals, which gives 20,201 nodes at
@@ -86,6 +88,11 @@ class ThermalBlock(ThetaStable, Outputs, Storable):
     def terms(self) -> AffineTerms:
         """One stiffness matrix per block, one load."""
         return self._terms
+
+    def formulas(self) -> tuple[tuple[Expression, ...], tuple[Expression, ...]]:
+        """θ = mu and φ = 1."""
+        names = self.parameters.names
+        return tuple(Expression.parse(name, names) for name in names), (Expression.parse(1.0, names),)
 
     def coefficients(self, mu: Mu | Array) -> tuple[Real, Real]:
         """θ = mu and φ = 1. Raises InputError for a conductivity that is not above zero."""
