@@ -176,7 +176,7 @@ def rewrite_manifest(path, change):
 
 def test_a_newer_format_says_to_update(saved):
     rewrite_manifest(saved, lambda m: m | {"version": 99})
-    with pytest.raises(InputError, match="format 99.*up to 1.*pip install -U nwidth"):
+    with pytest.raises(InputError, match="format 99.*up to 2.*pip install -U nwidth"):
         load(saved, kinds=[Node])
 
 
@@ -187,6 +187,32 @@ def test_older_formats_are_migrated_step_by_step():
         migrate({"version": 0}, steps, current=3)
     with pytest.raises(InputError, match="'1'"):
         migrate({"version": "1"})
+
+
+def test_a_file_of_the_first_format_still_loads(saved):
+    rewrite_manifest(saved, lambda m: m | {"version": 1})
+    assert fingerprint(load(saved, kinds=[Node])) == fingerprint(example())
+
+
+def test_an_object_that_occurs_twice_is_stored_once_and_is_one_object_again(tmp_path):
+    shared = Node({}, {"large": np.arange(1000.0)})
+    tree = Node({}, {}, {"b": Node({}, {}, {"shared": shared}), "a": Node({}, {}, {"shared": shared}), "c": shared})
+    path = save(tree, tmp_path / "twice.nwidth")
+    assert sum(name.endswith(".safetensors") for name in members(path)) == 1
+    again = load(path, kinds=[Node])
+    assert again.children["a"].children["shared"] is again.children["b"].children["shared"] is again.children["c"]
+    assert fingerprint(again) == fingerprint(tree)
+
+
+@pytest.mark.parametrize("place", ["object.b", "object", "nowhere", 7])
+def test_a_reference_to_what_was_not_read_before_is_refused(saved, place):
+    def bend(manifest):
+        manifest["object"]["children"]["child"]["same"] = place
+        return manifest
+
+    rewrite_manifest(saved, bend)
+    with pytest.raises(InputError, match="refers to"):
+        load(saved, kinds=[Node])
 
 
 def test_no_import_path_is_followed(saved):

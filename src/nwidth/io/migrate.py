@@ -10,10 +10,16 @@ Manifest: TypeAlias = dict[str, Any]
 Step: TypeAlias = Callable[[Manifest], Manifest]
 
 #: The format that this version writes.
-VERSION = 1
+VERSION = 2
+
+
+def _without_references(manifest: Manifest) -> Manifest:
+    """Version 2 stores an object that occurs twice once, with a reference; a file without references is the same."""
+    return manifest
+
 
 #: version -> what turns a manifest of that version into one of the next.
-STEPS: Mapping[int, Step] = MappingProxyType({})
+STEPS: Mapping[int, Step] = MappingProxyType({1: _without_references})
 
 
 def migrate(manifest: Manifest, steps: Mapping[int, Step] = STEPS, current: int = VERSION) -> Manifest:

@@ -4,7 +4,8 @@
                              and SHA-256 of every other member; the manifest holds a SHA-256 of itself
     arrays/NODE.safetensors  the arrays of one node of the tree
 
-The same object gives the same bytes: members carry no time stamp.
+The same object gives the same bytes: members carry no time stamp. An object that occurs twice in the tree (a problem,
+in a surrogate and in its certificate) is stored once, and is one object again after loading.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def save(obj: Storable, path: str | Path, *, provenance: Mapping[str, Any] | Non
             "kind, to_parts and from_parts"
         )
     members: dict[str, bytes] = {}
-    tree = _take_apart(obj, "object", members)
+    tree = _take_apart(obj, "object", members, {})
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -66,7 +67,7 @@ def load(path: str | Path, kinds: Sequence[type] = ()) -> Any:
     that holds an unknown kind.
     """
     with _Archive.open(path) as archive:
-        return _put_together(archive, archive.manifest.get("object"), kinds)
+        return _put_together(archive, archive.manifest.get("object"), kinds, "object", {})
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -75,31 +76,46 @@ def read_manifest(path: str | Path) -> Manifest:
         return archive.manifest
 
 
-def _take_apart(obj: Storable, place: str, members: dict[str, bytes]) -> dict[str, Any]:
-    """The node of one object in the tree; its arrays go to `members`."""
+#: Objects that are in the tree already, by identity, with their place; holding them keeps their identity theirs.
+_Seen: TypeAlias = dict[int, tuple[Storable, str]]
+
+
+def _take_apart(obj: Storable, place: str, members: dict[str, bytes], seen: _Seen) -> dict[str, Any]:
+    """The node of one object in the tree; its arrays go to `members`. Children in alphabetical order, as they are read:
+    the first place of an object that occurs twice comes first in both directions."""
+    if id(obj) in seen:
+        return {"kind": obj.kind, "config": {}, "children": {}, "same": seen[id(obj)][1]}
+    seen[id(obj)] = (obj, place)
     parts = obj.to_parts()
     node: dict[str, Any] = {"kind": obj.kind, "config": json.loads(canonical_json(parts.config, repr(obj.kind)))}
     if parts.arrays:
         name = f"arrays/{place}.safetensors"
         members[name], paired = encode(parts.arrays, repr(obj.kind))
         node |= {"member": name, "complex": paired}
-    node["children"] = {key: _take_apart(child, f"{place}.{key}", members) for key, child in parts.children.items()}
+    children = sorted(parts.children.items())
+    node["children"] = {key: _take_apart(child, f"{place}.{key}", members, seen) for key, child in children}
     return node
 
 
-def _put_together(archive: "_Archive", node: Any, kinds: Sequence[type]) -> Any:
+def _put_together(archive: "_Archive", node: Any, kinds: Sequence[type], place: str, made: dict[str, Any]) -> Any:
     archive.check_node(node)
+    if "same" in node:
+        return archive.earlier(node["same"], made)
     cls = resolve(node["kind"], kinds)
     arrays = decode(archive.read(node["member"]), node["complex"]) if "member" in node else {}
-    children = {name: _put_together(archive, child, kinds) for name, child in node["children"].items()}
+    children = {
+        name: _put_together(archive, child, kinds, f"{place}.{name}", made)
+        for name, child in sorted(node["children"].items())
+    }
     try:
-        return cls.from_parts(node["config"], arrays, children)
+        made[place] = cls.from_parts(node["config"], arrays, children)
     except InputError:
         raise
     except _MISFIT as error:
         raise InputError(
             f"the parts in {archive.path} do not make a {node['kind']!r}: {type(error).__name__}: {error}"
         ) from error
+    return made[place]
 
 
 def _write_zip(stream: BinaryIO, members: Mapping[str, bytes]) -> None:
@@ -182,6 +198,12 @@ class _Archive:
         wanted = {"kind": str, "config": dict, "children": dict}
         if not isinstance(node, dict) or not all(isinstance(node.get(k), t) for k, t in wanted.items()):
             raise InputError(f"{self.path} is damaged: an entry of its tree lacks kind, config or children")
+
+    def earlier(self, place: Any, made: Mapping[str, Any]) -> Any:
+        """The object at another place of the tree, which was read before."""
+        if not isinstance(place, str) or place not in made:
+            raise InputError(f"{self.path} is damaged: an entry of its tree refers to {place!r}, which is not there")
+        return made[place]
 
     def read(self, name: str) -> bytes:
         """The bytes of one member, size and SHA-256 checked."""
