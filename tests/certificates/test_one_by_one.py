@@ -56,10 +56,10 @@ def same(one, many, i):
 @settings(max_examples=40)
 @given(
     size=st.integers(4, 30), terms=st.integers(1, 4), loads=st.integers(1, 3), modes=st.integers(1, 12),
-    seed=st.integers(0, 10_000), spread=st.sampled_from([1.0, 1e3, 1e7]),
+    seed=st.integers(0, 10_000), spread=st.sampled_from([1.0, 1e3, 1e7]), kind=st.sampled_from([Random, Written]),
 )  # fmt: skip
-def test_one_query_is_answered_as_in_a_batch_and_its_limits_hold(size, terms, loads, modes, seed, spread):
-    problem = Written(size=size, terms=terms, loads=loads, seed=seed, spread=spread)
+def test_one_query_is_answered_as_in_a_batch_and_its_limits_hold(size, terms, loads, modes, seed, spread, kind):
+    problem = kind(size=size, terms=terms, loads=loads, seed=seed, spread=spread)
     basis, certificate, one = fitted(problem, max(modes, loads))
     mu = problem.parameters.sample(range(6), seed + 1)
     mu["p0"][5] = 2.0  # outside of the range

@@ -6,7 +6,7 @@ ten times as long as the arithmetic itself.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -14,12 +14,12 @@ from nwidth.certificates.base import Answering
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.guarantee import Guarantee
 from nwidth.core.prediction import Output, Prediction, Reduced, Source
-from nwidth.problems.base import Affine
+from nwidth.problems.base import Affine, Stable
 from nwidth.problems.formulas import Formulas
 from nwidth.problems.min_theta import MinTheta, ThetaStable
 from nwidth.rb.galerkin import ReducedBasis
 from nwidth.rb.residual import ResidualModel
-from nwidth.rb.single import SingleQuery, answer_at
+from nwidth.rb.single import SingleQuery, answer, answer_at
 from nwidth.spaces.box import Box
 
 
@@ -31,41 +31,59 @@ def _constant(value: Any, dtype: Any) -> Array:
 
 
 _SURROGATE, _NO_REASON = _constant(Source.SURROGATE.value, "<U10"), _constant("", object)
+_NOTHING = _constant(np.nan, float)
 _INSIDE = {flag: _constant(flag, bool) for flag in (False, True)}
+
+
+class _Programs(NamedTuple):
+    """Coefficients as programs, and the reference of their comparison with the slack behind it."""
+
+    theta: Real
+    phi: Real
+    reference: Real
+
+    @classmethod
+    def of(cls, problem: Affine) -> "_Programs | None":
+        """None where coefficients are not formulas, or the constant is no comparison of them."""
+        if not (isinstance(problem, Formulas) and isinstance(problem, ThetaStable)):
+            return None
+        stability, compiled = problem.stability, problem.compiled
+        if not isinstance(stability, MinTheta):
+            return None
+        reference = np.append(stability.reference, stability.slack)
+        return cls(compiled.theta_program, compiled.phi_program, reference)
 
 
 @dataclass(frozen=True, eq=False)
 class OneByOne:
-    """Answers single queries of scalar parameters; None for everything else, which goes the usual way."""
+    """Answers single queries of scalar parameters; None for everything else, which goes the usual way.
 
+    Coefficients that are formulas are evaluated in the same compiled call, others by the problem.
+    """
+
+    surrogate: ReducedBasis
+    guarantee: Guarantee
     names: tuple[str, ...]
     box: Real
-    programs: tuple[Real, Real]
-    reference: Real
     query: SingleQuery
-    surrogate: ReducedBasis
+    programs: _Programs | None
     offset: Real
-    guarantee: Guarantee
 
     @classmethod
     def of(cls, surrogate: ReducedBasis, residual: ResidualModel, guarantee: Guarantee) -> "Self | None":
-        """None where coefficients are not formulas, the constant is no comparison of them, or the set is no box."""
+        """None where the set of parameters is no box."""
         problem: Affine = surrogate.problem
         box = problem.parameters
-        if not (isinstance(problem, Formulas) and isinstance(problem, ThetaStable) and isinstance(box, Box)):
-            return None
-        stability = problem.stability
-        if not isinstance(stability, MinTheta):
+        if not isinstance(box, Box):
             return None
         return cls(
+            surrogate=surrogate,
+            guarantee=guarantee,
             names=box.names,
             box=np.array([box.low, box.high]),
-            programs=(problem.compiled.theta_program, problem.compiled.phi_program),
-            reference=np.append(stability.reference, stability.slack),
             query=SingleQuery.of(surrogate.model, residual),
-            surrogate=surrogate,
+            programs=_Programs.of(problem),
             offset=problem.terms().lift,
-            guarantee=guarantee,
         )
 
     def __call__(self, mu: Mu | Array) -> Prediction | None:
@@ -76,7 +94,10 @@ class OneByOne:
         if point is None:
             return None
         query = self.query
-        out, inside = answer_at(point, self.box, *self.programs, self.reference, query.table, query.sizes, query.levels)
+        if self.programs is None:
+            out, inside = self._with_coefficients(mu, point)
+        else:
+            out, inside = answer_at(point, self.box, *self.programs, query.table, query.sizes, query.levels)
         if not out[0] < np.inf:
             return None
         count = len(self.surrogate.model.outputs)
@@ -89,6 +110,22 @@ class OneByOne:
             mu, values, self.surrogate.space, out[:1], self.guarantee, _INSIDE[inside], _SURROGATE, outputs,
             _NO_REASON, {"floor": out[1:2]},
         )  # fmt: skip
+
+    def _with_coefficients(self, mu: Mu, point: Real) -> tuple[Real, bool]:
+        """As `answer_at`, with what the problem itself says of its coefficients and constant."""
+        problem, query = self.surrogate.problem, self.query
+        theta, phi = problem.coefficients(mu)
+        if isinstance(problem, ThetaStable):
+            stability = problem.stability.constants(theta)
+        elif isinstance(problem, Stable):
+            stability = problem.constant(mu)
+        else:
+            return _NOTHING, False
+        lower = float(stability.lower[0])
+        if not (stability.proven and lower > 0):
+            return _NOTHING, False
+        inside = bool(((point >= self.box[0]) & (point <= self.box[1])).all())
+        return answer(query.table, query.sizes, query.levels, theta[0], phi[0], lower), inside
 
     def _point(self, mu: Mu) -> Real | None:
         if len(mu) != len(self.names):
@@ -104,5 +141,5 @@ class OneByOne:
 
 def one_or_many(one: OneByOne, usual: Answering, mu: Mu | Array) -> Prediction:
     """Single queries by one compiled call, all others as usual."""
-    answer = one(mu)
-    return usual(mu) if answer is None else answer
+    found = one(mu)
+    return usual(mu) if found is None else found
