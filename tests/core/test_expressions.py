@@ -86,7 +86,8 @@ def test_the_c_text_computes_the_same(tmp_path):
     expressions = [Expression.parse(text, NAMES) for text in MEANING]
     lines = "".join(f"    out[{i}] = {e.c()};\n" for i, e in enumerate(expressions))
     source, library = tmp_path / "f.c", tmp_path / "f.so"
-    source.write_text(f"#include <math.h>\n{C_HELPERS}void f(const double *mu, double *out) {{\n{lines}}}\n")
+    helpers = "".join(C_HELPERS.values())
+    source.write_text(f"#include <math.h>\n{helpers}void f(const double *mu, double *out) {{\n{lines}}}\n")
     command = ["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", str(source), "-o"]
     subprocess.run([*command, str(library), "-lm"], check=True)
     f = ctypes.CDLL(str(library)).f

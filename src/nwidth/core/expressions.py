@@ -54,11 +54,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "max": Operation(2, np.maximum, "nw_max({}, {})"),
 }
 
-#: C99 functions that the text of `Expression.c` may call; unlike fmin and fmax they hand a NaN on.
-C_HELPERS = """\
-static double nw_min(double a, double b) { return ((a < b) || (a != a)) ? a : b; }
-static double nw_max(double a, double b) { return ((a > b) || (a != a)) ? a : b; }
-"""
+#: C99 functions that the text of `Expression.c` may call, by name; unlike fmin and fmax they hand a NaN on.
+C_HELPERS: Mapping[str, str] = {
+    "nw_min": "static double nw_min(double a, double b) { return ((a < b) || (a != a)) ? a : b; }\n",
+    "nw_max": "static double nw_max(double a, double b) { return ((a > b) || (a != a)) ? a : b; }\n",
+}
 
 _FUNCTIONS = tuple(name for name in OPERATIONS if name.isalpha() and name != "negative")
 _BINARY = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}

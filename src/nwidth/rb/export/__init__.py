@@ -1,0 +1,1 @@
+"""Reduced bases as source code for other machines."""

@@ -1,0 +1,159 @@
+"""A certified reduced basis as one C99 file: values, limits, ranges and a status word, for a controller.
+
+The file computes what `Certified.predict` computes: the reduced solution, its bound in the energy norm, and each output
+with its limit, rounding counted (`nwidth.certificates.reduced`). It allocates nothing, writes no global, does not
+recurse, and performs the same operations for every query.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from nwidth.core.errors import InputError
+from nwidth.core.expressions import C_HELPERS, Expression
+from nwidth.core.storable import Storable
+from nwidth.rb.export import templates
+from nwidth.rb.export.cost import Cost
+from nwidth.rb.export.header import header
+from nwidth.rb.export.reading import Exported
+from nwidth.rb.export.text import checked_identifier, comment, identifier, macros, number, table
+from nwidth.rb.rounding import EPS, gamma
+
+
+def to_c(
+    certified: Storable, path: str | Path | None = None, *, name: str | None = None, coefficients: bool = False
+) -> str:
+    """The certified reduced basis as C99 text; written to `path` where that is given.
+
+        certified = nw.certify(nw.rb.Greedy(1e-4).fit(problem=problem), problem)
+        nw.rb.to_c(certified, "block.c")
+
+    The file defines `unsigned int NAME_predict(const double mu[], NAME_result *result)`; NAME is that of the file
+    unless `name` says otherwise. With `coefficients` the result also holds those of the reduced basis.
+
+    Raises InputError for anything but a reduced basis with its certificate, for coefficients that are Python code, and
+    for a name that C would not take.
+    """
+    if path is not None and Path(path).suffix != ".c":
+        raise InputError(f"path is {str(path)!r}; give a name that ends in .c")
+    name = checked_identifier(name or identifier(Path(path).stem if path is not None else "model"))
+    parts = Exported.of(certified)
+    text = "\n".join([comment(header(parts, name, Cost.of(parts))), "", _interface(parts, name, coefficients),
+                      _implementation(parts, name, coefficients)])  # fmt: skip
+    text = _filled(text, parts, name)
+    if path is not None:
+        Path(path).write_text(text, encoding="ascii")
+    return text
+
+
+def _interface(parts: Exported, name: str, coefficients: bool) -> str:
+    upper, outputs = name.upper(), [output for output, _ in parts.model.outputs]
+    positions = [*macros(f"{upper}_MU_", parts.box.names), *macros(f"{upper}_OUT_", outputs)]
+    members = []
+    if outputs:
+        members += ["    double outputs[@NAME@_OUTPUTS];              /* the quantities, in their units */"]
+        members += ["    double limits[@NAME@_OUTPUTS];               /* each quantity is at most this far off */"]
+    if coefficients:
+        members += ["    double coefficients[@NAME@_MODES];           /* of the field in the reduced basis */"]
+    return templates.INTERFACE.replace("@positions@", "\n".join(positions)).replace("@members@", "\n".join(members))
+
+
+def _implementation(parts: Exported, name: str, coefficients: bool) -> str:
+    outputs = bool(parts.model.outputs)
+    blocks = [templates.GUARDS, *_tables(parts, name, outputs), _coefficients(parts), _stability(parts)]
+    blocks += [templates.LINEAR_ALGEBRA, templates.RESIDUAL]
+    blocks += [templates.OUTPUTS] if outputs else []
+    blocks += [templates.CHECKS, _predict(outputs, coefficients)]
+    return "\n".join(blocks)
+
+
+def _tables(parts: Exported, name: str, outputs: bool) -> list[str]:
+    model, residual = parts.model, parts.residual
+    lengths = parts.row_lengths
+    rows = np.concatenate([row[:count] for row, count in zip(residual.rows, lengths, strict=True)])
+    tables = {
+        "low": parts.box.low,
+        "high": parts.box.high,
+        "matrices": model.packed,
+        "loads": model.loads,
+        "rows": rows,
+        "weights": residual.weights,
+        "term_norms": model.term_norms,
+        "mode_lengths": model.lengths,
+    }
+    if outputs:
+        held, count = len(model.loads), len(model.functionals)
+        tables |= {
+            "functionals": model.functionals,
+            "offsets": model.offsets,
+            "output_weights": model.output_weights.T,
+            "term_weights": np.insert(model.term_weights, [held] * count, 0.0),
+        }
+    texts = [table(f"{name}_{what}", np.asarray(values)) for what, values in tables.items()]
+    return [table(f"{name}_lengths", lengths, "unsigned short"), *texts]
+
+
+def _coefficients(parts: Exported) -> str:
+    formulas = parts.formulas
+    lines = [*_assignments("theta", formulas.theta), *_assignments("phi", formulas.phi)]
+    helpers = "".join(text for helper, text in C_HELPERS.items() if any(f"{helper}(" in line for line in lines))
+    used = any(f.used for f in (*formulas.theta, *formulas.phi))
+    ignored = [] if used else ["    (void)mu;"]
+    body = "\n".join([*ignored, *lines])
+    return (
+        f"{helpers}static void @name@_coefficients(const double mu[@NAME@_PARAMETERS], double theta[QA_], "
+        f"double phi[QF_])\n{{\n{body}\n}}\n"
+    )
+
+
+def _assignments(symbol: str, formulas: tuple[Expression, ...]) -> list[str]:
+    return [f"    {symbol}[{i}] = {formula.c()};" for i, formula in enumerate(formulas)]
+
+
+def _stability(parts: Exported) -> str:
+    statements = "\n".join(f"    {line}" for line in parts.stability.to_c().splitlines())
+    return (
+        "static double @name@_stability(const double theta[QA_])\n{\n    double alpha = 0.0;\n"
+        f"{statements}\n    return alpha;\n}}\n"
+    )
+
+
+def _predict(outputs: bool, coefficients: bool) -> str:
+    pieces = {
+        "@locals@": "    double matrix[T_];\n    double r[N_];" if outputs else "",
+        "@keep@": templates.KEEP if outputs else "",
+        "@outputs@": templates.CALL_OUTPUTS if outputs else "    (void)energy;",
+        "@coefficients@": templates.COPY_COEFFICIENTS if coefficients else "",
+        "@refusal@": templates.REFUSE_OUTPUTS if outputs else "",
+    }
+    text = templates.PREDICT
+    for place, piece in pieces.items():
+        text = text.replace(f"{place}\n", f"{piece}\n" if piece else "")
+    return text
+
+
+def _filled(text: str, parts: Exported, name: str) -> str:
+    """The text with its names and numbers in place."""
+    model, residual = parts.model, parts.residual
+    modes = model.modes
+    values = {
+        "name": name,
+        "NAME": name.upper(),
+        "P": len(parts.box.names),
+        "S": len(model.functionals),
+        "n": modes,
+        "K": len(residual.rows),
+        "M": residual.rows.shape[1],
+        "T": modes * (modes + 1) // 2,
+        "QA": len(model.matrices),
+        "QF": len(model.loads),
+        "fixed": residual.fixed,
+        "gain": number(residual.gain * (1 + gamma(residual.rows.shape[1] + 16))),
+        "one": number(1 + 16 * EPS),
+        "one_half": number(1 + 8 * EPS),
+        "four_eps": number(4 * EPS),
+        "reconstruction": number(gamma(modes + 2)),
+        "lift": number(2 * EPS * model.lift_length),
+    }
+    return re.sub(r"@(\w+)@", lambda found: str(values[found[1]]), text)
