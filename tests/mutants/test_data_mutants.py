@@ -113,9 +113,9 @@ MUTANTS = [
     ),
     Mutant(
         "coefficients in the wrong inner product",
-        "rb/pod.py",
-        "(centred if self.inner is None else self.inner.apply(centred))",
-        "centred",
+        "rb/pod_basis.py",
+        "applied(self.inner, dofs - self.offset) @",
+        "(dofs - self.offset) @",
         REGRESSION,
     ),
 ]

@@ -21,7 +21,7 @@ from nwidth.core.guarantee import Statistical
 from nwidth.core.prediction import Prediction
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu, select
-from nwidth.rb.pod import POD, pod
+from nwidth.rb.pod_basis import POD, pod
 from nwidth.rb.pod_regression import PODRegressionSurrogate
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.points import Points

@@ -9,7 +9,7 @@ import numpy as np
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu, batch_size
-from nwidth.rb.pod import modes_for
+from nwidth.rb.pod_basis import modes_for
 
 #: More numbers than this in one parameter, and it is a field.
 _LARGEST_VECTOR = 16

@@ -15,7 +15,7 @@ from nwidth.core.validation import as_mu, batch_size, check_choice, check_finite
 from nwidth.problems.base import Problem
 from nwidth.rb.features import Features, fit_features
 from nwidth.rb.kernel import KernelRegression, fit_kernel
-from nwidth.rb.pod import POD, pod
+from nwidth.rb.pod_basis import POD, pod
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
 from nwidth.surrogates.base import Fitter, Run, Surrogate
