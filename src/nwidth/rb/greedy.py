@@ -14,6 +14,7 @@ from nwidth.rb.batched import primal, solve
 from nwidth.rb.galerkin import ReducedBasis, quantities_of
 from nwidth.rb.model import ReducedModel, stacked
 from nwidth.rb.orthonormal import extension
+from nwidth.rb.products import fast
 from nwidth.rb.progress import greedy_bar
 from nwidth.rb.residual import ResidualBuilder
 from nwidth.rb.threads import threads
@@ -96,13 +97,14 @@ class _Search:
 
     def __init__(self, problem: Affine, mu: Mapping[str, Array], config: Greedy):
         self.problem, self.mu, self.config = problem, mu, config
-        self.inner: InnerProduct = problem.space.inner("energy")
+        self.inner: InnerProduct = fast(problem.space.inner("energy"))
         self.terms, self.quantities = problem.terms(), quantities_of(problem)
         size = len(self.terms.lift)
         self.functionals = stacked(self.quantities, size)
         self.residual = ResidualBuilder(self.terms, self.functionals, self.inner, config.max_size)
         self.model = ReducedModel.empty(self.terms, self.quantities)
-        self.basis = np.zeros((0, size))
+        # memory is taken from the system only where something is written
+        self._memory, self.basis = np.empty((config.max_size, size)), np.zeros((0, size))
         self.solver = Direct()
         self.state = self.solver.prepare(problem)
         self.theta, self.phi = _cases(*problem.coefficients(mu), config.loads)
@@ -152,14 +154,22 @@ class _Search:
         cases = self.solver.load_cases(self.state, point)[0]
         if self.config.loads == "sum":
             cases = self.problem.coefficients(point)[1] @ cases
-        fresh, new = extension(self.basis, cases, self.inner, _DROP)
-        if not len(fresh):
+        added, new = extension(self.basis, cases, self.inner, _DROP)
+        if not len(added):
             return False
-        self.residual.add(fresh, np.sort(new)[::-1][: len(fresh)])
-        self.basis = np.concatenate([self.basis, fresh])
-        self.model = self.model.extended(self.terms, self.functionals, self.basis)
+        fresh = self._keep(added)
+        applied = self.residual.applied(fresh)
+        self.model = self.model.extended(self.terms, self.functionals, self.basis, applied)
+        self.residual.add(fresh, np.sort(new)[::-1][: len(fresh)], applied)
         self.chosen.append(worst)
         return True
+
+    def _keep(self, added: Real) -> Real:
+        """Append modes to the basis; they are one array from here on."""
+        first = len(self.basis)
+        self.basis = self._memory[: first + len(added)]
+        self.basis[first:] = added
+        return self.basis[first:]
 
     def _full(self) -> bool:
         tol = self.config.tol

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from nwidth.core.arrays import Array, Real
 from nwidth.problems.base import AffineTerms, Quantity
+from nwidth.rb.products import rowwise
 from nwidth.rb.rounding import EPS, gamma, longest_row, product_operations, products, row_sum
 
 
@@ -56,15 +57,20 @@ class ReducedModel:
             lift_length=float(np.linalg.norm(terms.lift)),
         )
 
-    def extended(self, terms: AffineTerms, functionals: Real, basis: Real) -> "ReducedModel":
+    def extended(
+        self, terms: AffineTerms, functionals: Real, basis: Real, applied: Real | None = None
+    ) -> "ReducedModel":
         """The model of a larger basis `(n, N)` that begins with the modes of this one and vanishes where values are
-        prescribed: only what is new is computed."""
-        old, fresh = self.modes, basis[self.modes :]
-        matrices = np.zeros((len(terms.matrices), len(basis), len(basis)))
+        prescribed: only what is new is computed. `applied (Q_A k, N)`: the images of the k new modes under the terms
+        (slow), where they are known."""
+        old, fresh, count = self.modes, basis[self.modes :], len(terms.matrices)
+        if applied is None:
+            applied = np.concatenate([rowwise(sp.csr_array(a), fresh) for a in terms.matrices])
+        matrices = np.zeros((count, len(basis), len(basis)))
         matrices[:, :old, :old] = self.matrices
-        for part, a in zip(matrices, terms.matrices, strict=True):
-            part[:, old:] = products(basis, np.ascontiguousarray((a @ fresh.T).T))
-            part[old:, :old] = part[:old, old:].T
+        # one product for all terms: the basis is read once
+        matrices[:, :, old:] = products(basis, applied).reshape(len(basis), count, len(fresh)).swapaxes(0, 1)
+        matrices[:, old:, :old] = matrices[:, :old, old:].swapaxes(1, 2)
         return replace(
             self,
             matrices=(matrices + matrices.swapaxes(1, 2)) / 2,

@@ -1,56 +1,146 @@
-"""Orthonormal bases in any inner product, extended block by block."""
+"""Orthonormal bases in any inner product, extended block by block.
+
+A block is projected against the basis twice ("twice is enough"; a third time where its rows nearly depend on each
+other), all rows at once. The basis is long: what costs is to read it. So it is read in groups that stay in cache from
+the product that finds the coordinates to the one that subtracts them, and nothing of its size is ever made anew.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.blas import dgemm, dtrsm
 
 from nwidth.core.arrays import Array, Real
+from nwidth.core.errors import InputError
 from nwidth.spaces.base import InnerProduct
 
-#: Repetitions end when the block is orthonormal to this; it takes two, three where vectors nearly depend.
+#: Repetitions end when the block is orthonormal to this; it takes one, two where vectors nearly depend.
 _GOAL = 3e-14
 _PASSES = 4
+#: Vectors of the basis that are read together.
+_GROUP = 64
+#: Remainders above this part of their rows are made orthonormal together: a Gram matrix can tell them apart.
+_APART = 0.03
+#: A row of which less than this is left after a projection brings noise of the basis along: project again.
+_AGAIN = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Extension:
+    """New vectors `fresh (k', N)`, the part of each row that was new relative to its norm `new (k,)`, and the inner
+    products of the rows with the extended basis, `coordinates (k, m + k')`."""
+
+    fresh: Real
+    new: Real
+    coordinates: Real
 
 
 def extension(basis: Real, block: Real, inner: InnerProduct, drop: Real | float = 1e-12) -> tuple[Real, Real]:
     """Vectors `(k', N)` that extend the orthonormal `basis (m, N)` so that it spans the rows of `block (k, N)` too,
     k' <= k, and the part of each row that was new, relative to its norm, `(k,)`.
 
-    A row whose new part is below `drop` (one number, or one per row) of its norm adds nothing. Projection against the
-    basis is blocked, and repeated until the vectors are orthonormal to round-off ("twice is enough", and once more
-    where two rows nearly depend on each other).
+    A row whose new part is below `drop` (one number, or one per row) of its norm adds nothing.
     """
-    norms = inner.norm(block)
+    found = extend(basis, np.array(block, dtype=np.float64, order="C"), inner.apply(block), inner, drop)
+    return found.fresh, found.new
+
+
+def extend(basis: Real, block: Real, images: Real, inner: InnerProduct, drop: Real | float = 1e-12) -> Extension:
+    """As `extension`, for rows whose images `X block` are known (block = X⁻¹ images). Overwrites both (C order)."""
+    norms = np.sqrt(np.maximum(np.einsum("kn,kn->k", block, images), 0.0))
     limit = np.broadcast_to(drop, norms.shape)
-    rest = block / np.where(norms > 0, norms, 1.0)[:, None]
-    for _ in range(2):
-        rest = rest - inner.apply(rest) @ basis.T @ basis
-    fresh, new = _select(rest, inner, limit)
+    scale = np.where(norms > 0, norms, 1.0)[:, None]
+    block /= scale
+    images /= scale
+    first = project(basis, block, images)
+    moved = project(basis, block, inner.apply(block))
+    fresh, new, again = _select(block, inner.apply(block), limit, np.linalg.norm(moved, axis=1))
+    fresh = _orthonormal(basis, fresh, inner, again)
+    coordinates = np.concatenate([first, images @ fresh.T], axis=1) * scale
+    return Extension(fresh, np.where(norms > 0, new, 0.0), coordinates)
+
+
+def project(basis: Real, block: Real, images: Real) -> Real:
+    """Subtract `c @ basis` from block `(k, N)` in place, c = images · basis `(k, m)`; returns c. All in C order."""
+    if not block.flags.c_contiguous:
+        raise InputError("a block that is projected in place must be an array in C order; pass np.ascontiguousarray")
+    coordinates = np.empty((len(block), len(basis)))
+    for start in range(0, len(basis) if len(block) else 0, _GROUP):
+        group = basis[start : start + _GROUP].T
+        part = dgemm(1.0, group, images.T, trans_a=True)  # (group, k): all in Fortran's order, nothing is copied
+        coordinates[:, start : start + _GROUP] = part.T
+        dgemm(-1.0, group, part, beta=1.0, c=block.T, overwrite_c=True)
+    return coordinates
+
+
+def _orthonormal(basis: Real, fresh: Real, inner: InnerProduct, again: bool) -> Real:
+    """The rows made orthonormal to round-off; first projected once more where that is needed."""
     for _ in range(_PASSES if len(fresh) else 0):
-        fresh = fresh - inner.apply(fresh) @ basis.T @ basis
-        gram = fresh @ inner.apply(fresh).T
+        images = inner.apply(fresh)
+        if again:
+            project(basis, fresh, images)
+            images = inner.apply(fresh)
+        gram = fresh @ images.T
         if np.abs(gram - np.eye(len(gram))).max(initial=0.0) <= _GOAL:
             break
-        fresh = np.linalg.solve(np.linalg.cholesky(gram), fresh)
-    return fresh, np.where(norms > 0, new, 0.0)
+        _solve(gram, fresh)
+        again = False
+    return fresh
 
 
-def _select(rest: Real, inner: InnerProduct, limit: Array) -> tuple[Real, Real]:
-    """Gram-Schmidt inside the block, the largest remainder first; rows below their limit are left out."""
-    rest, new = rest.copy(), np.zeros(len(rest))
-    chosen: list[Real] = []
-    open_rows = np.ones(len(rest), dtype=bool)
-    while open_rows.any():
-        size = np.where(open_rows, inner.norm(rest), 0.0)
-        new[open_rows] = size[open_rows]
-        open_rows &= size > limit
-        if not open_rows.any():
+def _solve(gram: Real, *blocks: Real) -> None:
+    """`L⁻¹ rows` in place for each block, with the Cholesky factor L of the Gram matrix of the first one."""
+    lower = np.linalg.cholesky((gram + gram.T) / 2)
+    for rows in blocks:
+        dtrsm(1.0, lower, rows.T, side=1, lower=1, trans_a=1, overwrite_b=1)
+
+
+def _select(rest: Real, images: Real, limit: Array, moved: Real) -> tuple[Real, Real, bool]:
+    """Independent remainders, nearly orthonormal, largest first, and the new part of each row; those below their limit
+    are left out. Also whether what is left of a row was small against what the row was before (`moved` and it).
+
+    Overwrites rest and images.
+    """
+    new, left = np.zeros(len(rest)), np.arange(len(rest))
+    before, again, groups = np.zeros(len(rest)), False, list[Real]()
+    while len(left):
+        gram = rest[left] @ images[left].T
+        sizes = np.sqrt(np.maximum(np.diagonal(gram), 0.0))
+        new[left] = sizes
+        if not groups:
+            before = np.hypot(sizes, moved)
+        kept = sizes > limit[left]
+        left, sizes, gram = left[kept], sizes[kept], gram[np.ix_(kept, kept)]
+        if not len(left):
             break
-        best = int(np.argmax(np.where(open_rows, size, 0.0)))
-        vector = rest[best] / size[best]
-        if chosen:
-            earlier = np.stack(chosen)
-            vector = vector - (inner.apply(vector[None]) @ earlier.T @ earlier)[0]
-            vector = vector / inner.norm(vector[None])[0]
-        chosen.append(vector)
-        open_rows[best] = False
-        rest[open_rows] -= np.outer(inner.apply(rest[open_rows]) @ vector, vector)
-    return np.stack(chosen) if chosen else np.zeros((0, rest.shape[1])), new
+        order, pivots = _pivots(gram / np.outer(sizes, sizes), sizes)
+        chosen = left[order]
+        new[chosen] = sizes[order] * pivots
+        again |= bool((new[chosen] < _AGAIN * before[chosen]).any())
+        group, image = rest[chosen], images[chosen]
+        for _ in range(2):
+            _solve(group @ image.T, group, image)
+        groups.append(group)
+        left = np.setdiff1d(left, chosen)
+        shares = images[left] @ group.T
+        rest[left] -= shares @ group
+        images[left] -= shares @ image
+    return np.concatenate(groups) if groups else rest[:0], new, again
+
+
+def _pivots(gram: Real, sizes: Real) -> tuple[Array, Real]:
+    """Rows of a Gram matrix with ones on its diagonal, by Cholesky with pivots, the largest remainder first (rows have
+    the given sizes), and what was new of each, down to `_APART`."""
+    gram, order, pivots = gram.copy(), list[int](), list[float]()
+    while len(order) < len(gram):
+        parts = np.sqrt(np.maximum(np.diagonal(gram), 0.0))
+        parts[order] = 0.0
+        open_parts = np.where(parts >= _APART, parts * sizes, 0.0)
+        best = int(np.argmax(open_parts))
+        if not open_parts[best] > 0:
+            break
+        order.append(best)
+        pivots.append(parts[best])
+        column = gram[:, best] / parts[best]
+        gram -= np.outer(column, column)
+    return np.array(order), np.array(pivots)

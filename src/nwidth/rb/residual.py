@@ -8,10 +8,11 @@ With f_q, A_q v_j as functionals, each is written as `X W ρ_k + s_k` with W ort
 Nothing is squared before it is summed, so the value stays accurate far below the square root of the machine precision,
 where the usual Gram matrix of representatives ends. Reference: Buhr, Engwer, Ohlberger and Rave, "A numerically stable
 a posteriori error estimator for reduced basis approximations of elliptic equations" (2014). The defects are computed
-from what is stored, in extended precision where the machine has it, so that the sum is a bound with rounding counted.
+from what is stored, as if with twice the digits (`nwidth.rb.compensated`), so that the sum is a bound with rounding
+counted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -21,25 +22,17 @@ import scipy.sparse as sp
 
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
-from nwidth.core.seeding import generator
 from nwidth.problems.base import AffineTerms
-from nwidth.rb.orthonormal import extension
-from nwidth.rb.rounding import (
-    EPS,
-    EPS_LONG,
-    LONG,
-    gamma,
-    long_product,
-    longest_row,
-    product_operations,
-    products,
-    row_sum,
-)
+from nwidth.rb.compensated import remainder_squares
+from nwidth.rb.orthonormal import extend
+from nwidth.rb.products import FreeProduct, fast, magnitude, rowwise
+from nwidth.rb.rounding import gamma, longest_row, product_operations, products, row_sum
 from nwidth.spaces.base import InnerProduct
-from nwidth.spaces.mesh import MatrixProduct
 
-#: Vectors that are held in extended precision at a time.
-_PIECE = 16
+#: Vectors that are looked at together.
+_PIECE = 32
+#: Entries that are summed by one product: long sums round more, short ones take longer.
+_WIDTH = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,128 +80,131 @@ class ResidualModel:
 
 
 class ResidualBuilder:
-    """Grows the orthonormal basis W as modes are added; only used while a basis is fitted."""
+    """Grows the orthonormal basis W as modes are added; only used while a basis is fitted.
+
+    Full vectors that are held: W, and the functionals of loads and outputs. The modes are the caller's own arrays, and
+    must not change.
+    """
 
     def __init__(self, terms: AffineTerms, functionals: Real, inner: InnerProduct, capacity: int):
-        self._terms, self._inner = terms, inner
-        fixed = np.concatenate([terms.loads, functionals]) * terms.free
-        count = len(terms.matrices)
+        self._terms, self._inner = terms, fast(inner)
+        self._magnitude = magnitude(inner)
+        self._matrices = [sp.csr_array(matrix) for matrix in terms.matrices]
+        self._fixed = np.concatenate([terms.loads, functionals]) * terms.free
+        largest = len(self._fixed) + len(terms.matrices) * capacity
         # memory is taken from the system only where something is written
-        self._w = np.empty((len(fixed) + count * capacity, fixed.shape[1]))
-        self._rows: list[Real] = []
+        self._w = np.empty((largest, self._fixed.shape[1]))
+        self._table = np.zeros((largest, largest))
+        self._modes: list[Real] = []
         self._used, self._levels = 0, [0]
-        self._fixed, self._modes = fixed, np.zeros((0, fixed.shape[1]))
-        self._form = _Form(inner, fixed.shape[1])
-        self._insert(fixed, drop=1e-13)
+        self._table[: len(self._fixed)] = self._insert(self._fixed.copy(), drop=1e-13)
         self._levels[0] = self._used
 
-    def add(self, modes: Real, new: Real) -> None:
-        """Take new modes `(k, N)`; `new (k,)` says how small a part of its snapshot each of them is.
+    def applied(self, modes: Real) -> Real:
+        """`A_q v` on the free dofs for modes v `(k, N)`: `(Q_A k, N)`, the terms slow."""
+        images = np.concatenate([rowwise(matrix, modes) for matrix in self._matrices])
+        images *= self._terms.free
+        return images
+
+    def add(self, modes: Real, new: Real, applied: Real | None = None) -> None:
+        """Take new modes `(k, N)`; `new (k,)` says how small a part of its snapshot each of them is. `applied`: their
+        images as the method of that name gives them, where they are known; they are overwritten.
 
         The representatives of one snapshot's terms and of the load depend on each other, because the snapshot solves
         the equation. A mode is a small part, blown up, and so is the noise of that dependence: it is dropped.
         """
-        block = np.concatenate([self._applied(modes, q) for q in range(len(self._terms.matrices))])
+        count = len(self._matrices)
         drop = np.minimum(1e-12 / np.maximum(new, 1e-12), 1e-3)
-        self._insert(block, drop=np.tile(drop, len(self._terms.matrices)))
-        self._modes = np.concatenate([self._modes, modes])
+        rows = self._insert(self.applied(modes) if applied is None else applied, drop=np.tile(drop, count))
+        first = len(self._fixed) + count * self._held
+        self._table[first : first + len(rows)] = rows.reshape(count, len(modes), -1).swapaxes(0, 1).reshape(rows.shape)
+        self._modes.append(modes)
         self._levels += [self._used] * len(modes)
 
     def model(self, certified: bool = True) -> ResidualModel:
         """The model as it stands; without `certified`, defects are left out (for the search of a greedy loop)."""
-        rows = self._matrix()
-        defects = self._defects(rows) if certified else np.zeros(len(rows))
+        count = len(self._fixed) + len(self._matrices) * self._held
+        rows = np.ascontiguousarray(self._table[:count, : self._used])
+        defects = self._defects(rows) if certified else np.zeros(count)
         gain = self._gain() if certified else 1.0
         return ResidualModel(rows, defects, gain, len(self._fixed), np.array(self._levels))
 
-    def _applied(self, modes: Real, q: int) -> Real:
-        """`A_q v` on the free dofs."""
-        return np.ascontiguousarray((self._terms.matrices[q] @ modes.T).T) * self._terms.free
+    @property
+    def _held(self) -> int:
+        return len(self._levels) - 1
 
-    def _insert(self, functionals: Real, drop: Real | float) -> None:
-        """Extend W by the representatives, then write the functionals in it: ρ = W · functional."""
+    def _insert(self, functionals: Real, drop: Real | float) -> Real:
+        """Extend W by the representatives, and write the functionals in it: ρ = W · functional, zero beyond the basis
+        of this time, `(k, capacity)`. The functionals are overwritten."""
         if self._used + len(functionals) > len(self._w):
             raise InputError(f"the residual basis is full at {self._used} vectors; raise max_size")
-        basis = self._w[: self._used]
-        fresh, _ = extension(basis, self._inner.riesz(functionals), self._inner, drop)
-        self._w[self._used : self._used + len(fresh)] = fresh
-        self._used += len(fresh)
-        self._rows.append(functionals @ self._w[: self._used].T)
-
-    def _matrix(self) -> Real:
-        """Coordinates of all functionals, zero beyond the basis of their time; modes first, then terms."""
-        padded = [np.pad(block, ((0, 0), (0, self._used - block.shape[1]))) for block in self._rows]
-        count = len(self._terms.matrices)
-        ordered = [padded[0]]
-        for block in padded[1:]:
-            modes = len(block) // count
-            ordered.append(block.reshape(count, modes, -1).swapaxes(0, 1).reshape(len(block), -1))
-        return np.concatenate(ordered)
+        representatives = np.ascontiguousarray(self._inner.riesz(functionals))
+        found = extend(self._w[: self._used], representatives, functionals, self._inner, drop)
+        self._w[self._used : self._used + len(found.fresh)] = found.fresh
+        self._used += len(found.fresh)
+        rows = np.zeros((len(functionals), len(self._w)))
+        rows[:, : self._used] = found.coordinates
+        return rows
 
     def _gain(self) -> float:
         """A bound of ‖W‖_X = √‖W X Wᵀ‖₂."""
-        w = self._w[: self._used]
-        pieces = [w[first : first + _PIECE] for first in range(0, len(w), _PIECE)]
-        gram = np.concatenate([products(self._inner.apply(piece), w) for piece in pieces])
-        deviation = np.abs(gram - np.eye(len(w)))
-        lengths = np.linalg.norm(w, axis=1)
-        operations = product_operations(w.shape[1]) + self._form.width
-        noise = gamma(operations) * self._form.norm * np.outer(lengths, lengths)
-        return float(np.sqrt(1 + np.linalg.norm(deviation + noise)))
+        w, lengths = self._w[: self._used], self._lengths()
+        square = 0.0
+        scale = gamma(product_operations(w.shape[1], _WIDTH) + self._magnitude.operations) * self._magnitude.norm
+        for first in range(0, len(w), _PIECE):
+            piece, rest = w[first : first + _PIECE], w[first:]
+            gram = products(self._inner.apply(piece), rest, _WIDTH)
+            gram[:, : len(piece)] -= np.eye(len(piece))
+            deviation = np.abs(gram) + scale * np.outer(lengths[first : first + _PIECE], lengths[first:])
+            # the matrix is symmetric: what is right of the block on the diagonal counts twice
+            square += float(np.sum(deviation[:, : len(piece)] ** 2) + 2 * np.sum(deviation[:, len(piece) :] ** 2))
+        return float(np.sqrt(1 + np.sqrt(square)))
+
+    def _lengths(self) -> Real:
+        """Euclidean lengths of W's vectors, `(M,)`."""
+        return np.sqrt(np.einsum("mn,mn->m", self._w[: self._used], self._w[: self._used]))
 
     def _defects(self, rows: Real) -> Real:
         """A bound of `‖functional - X W ρ‖_{X⁻¹}` for each, from the stored numbers."""
-        fixed, count = len(self._fixed), len(self._terms.matrices)
-        defects = np.empty(len(rows))
-        defects[:fixed] = self._defect(self._fixed, rows[:fixed], 0.0)
-        for q, matrix in enumerate(map(sp.csr_array, self._terms.matrices)):
-            scale = gamma(longest_row(matrix) + 2, EPS_LONG) * row_sum(matrix)
-            for first in range(0, len(self._modes), _PIECE):
-                modes = self._modes[first : first + _PIECE]
-                functional = long_product(matrix, modes) * self._terms.free
-                places = fixed + q + count * np.arange(first, first + len(modes))
-                noise = scale * np.linalg.norm(modes, axis=1)
-                defects[places] = self._defect(functional, rows[places], noise)
+        fixed, count = len(self._fixed), len(self._matrices)
+        defects, lengths = np.empty(len(rows)), self._lengths()
+        ones = np.ones((1, self._fixed.shape[1]))
+        for k, functional in enumerate(self._fixed):
+            diagonal = sp.csr_array(sp.diags_array(functional))  # the functional itself, as a product without rounding
+            defects[k] = self._defect([diagonal], ones, rows[k : k + 1, : self._levels[0]], lengths)[0]
+        place, mode = fixed, 0
+        for block in self._modes:
+            step = max(1, _PIECE // count)
+            for first in range(0, len(block), step):
+                modes = block[first : first + step]
+                mode, stop = mode + len(modes), place + count * len(modes)
+                here = rows[place:stop, : self._levels[mode]]
+                defects[place:stop] = self._defect(self._matrices, modes, here, lengths)
+                place = stop
         return defects
 
-    def _defect(self, functional: Array, rows: Real, noise: Real | float) -> Real:
-        """`noise` bounds the Euclidean norm of the error in the functional as given."""
-        w, form = self._w[: self._used], self._form
-        represented = rows @ w
-        image = form.apply(represented)
-        rest = np.linalg.norm((functional - image).astype(np.float64), axis=1) * (1 + 1e-9)
-        rest += noise + gamma(form.width + 2, form.eps) * form.norm * np.linalg.norm(represented, axis=1)
+    def _defect(self, matrices: Sequence[sp.csr_array], modes: Real, rows: Real, lengths: Real) -> Real:
+        """For each mode `(k, N)` and matrix (fast), the functional A v with its coordinates `rows (k count, m)`."""
+        count = len(matrices)
+        represented = rows @ self._w[: rows.shape[1]]
+        sizes = np.linalg.norm(represented, axis=1)
+        rest = np.empty(len(rows))
+        for q, matrix in enumerate(matrices):
+            rest[q::count] = self._remainder(matrix, modes, represented[q::count], sizes[q::count])
         # rows @ w was rounded: that error is one of the field, measured in X
-        shift = gamma(len(w) + 2) * (np.abs(rows) @ np.linalg.norm(w, axis=1))
-        return rest / np.sqrt(self._inner.lambda_min) + np.sqrt(form.norm) * shift
+        shift = gamma(rows.shape[1] + 2) * (np.abs(rows) @ lengths[: rows.shape[1]])
+        return rest / np.sqrt(self._inner.lambda_min) + np.sqrt(self._magnitude.norm) * shift
 
-
-class _Form:
-    """An inner product with what its rounding needs: a bound of ‖X‖₂, entries per row, and the precision of `apply`.
-
-    A form that is not given as a matrix is applied in float64, and its norm comes from power iteration, doubled.
-    """
-
-    def __init__(self, inner: InnerProduct, size: int):
-        self._inner = inner
-        if isinstance(inner, MatrixProduct):
-            self.norm, self.width, self.eps = row_sum(inner.matrix), longest_row(inner.matrix), EPS_LONG
-        else:
-            self.norm, self.width, self.eps = 2 * _power_norm(inner, size), 64, EPS
-
-    def apply(self, v: Real) -> Array:
-        """`X v`, `(k, N)`, in the widest precision at hand."""
-        if not isinstance(self._inner, MatrixProduct):
-            return self._inner.apply(v)
-        image = np.zeros(v.shape, dtype=LONG)
-        image[:, self._inner.free] = long_product(self._inner.matrix, v[:, self._inner.free])
-        return image
-
-
-def _power_norm(inner: InnerProduct, size: int) -> float:
-    v = generator(0).standard_normal((4, size))
-    for _ in range(30):
-        v = inner.apply(v)
-        norms = np.linalg.norm(v, axis=1, keepdims=True)
-        v = v / norms
-    return float(norms.max())
+    def _remainder(self, matrix: sp.csr_array, v: Real, w: Real, sizes: Real) -> Real:
+        """A bound of `‖A v - X w‖₂` on the free dofs, for rows w with the given Euclidean lengths."""
+        inner, size, width = self._inner, self._magnitude, longest_row(matrix)
+        noise = row_sum(matrix) * np.linalg.norm(v, axis=1)
+        if not isinstance(inner, FreeProduct):
+            rest = rowwise(matrix, v) * self._terms.free - inner.apply(w)
+            bound = gamma(width + 2) * noise + gamma(size.operations + 2) * size.norm * sizes
+            return np.linalg.norm(rest, axis=1) * (1 + 1e-9) + bound
+        squares = remainder_squares(
+            matrix.data, matrix.indices, matrix.indptr, v,
+            inner.matrix.data, inner.matrix.indices, inner.matrix.indptr, w, np.flatnonzero(self._terms.free),
+        )  # fmt: skip
+        return np.sqrt(squares) * (1 + 1e-9) + gamma(width + size.operations + 2) ** 2 * (noise + size.norm * sizes)

@@ -9,12 +9,9 @@ import math
 import numpy as np
 import scipy.sparse as sp
 
-from nwidth.core.arrays import Array, Real
+from nwidth.core.arrays import Real
 
 EPS = float(np.finfo(np.float64).eps)
-#: The widest type of this machine: 64-bit mantissa on x86, the same as float64 elsewhere.
-LONG = np.longdouble
-EPS_LONG = float(np.finfo(LONG).eps)
 
 
 def gamma(operations: int, eps: float = EPS) -> float:
@@ -22,18 +19,19 @@ def gamma(operations: int, eps: float = EPS) -> float:
     return operations * eps / (1 - operations * eps)
 
 
-def products(a: Real, b: Real) -> Real:
-    """`a bᵀ` for rows of length N, `(m, k)`, summed in √N pieces: the error is `γ(product_operations(N)) |a| |b|ᵀ`."""
-    width = _width(a.shape[1])
+def products(a: Real, b: Real, width: int | None = None) -> Real:
+    """`a bᵀ` for rows of length N, `(m, k)`, summed in pieces of `width`, by default √N: the error is
+    `γ(product_operations(N, width)) |a| |b|ᵀ`."""
+    width = width or _width(a.shape[1])
     total = np.zeros((len(a), len(b)))
     for start in range(0, a.shape[1], width):
         total += a[:, start : start + width] @ b[:, start : start + width].T
     return total
 
 
-def product_operations(size: int) -> int:
+def product_operations(size: int, width: int | None = None) -> int:
     """Rounded operations behind one entry of `products` of vectors of this length."""
-    width = _width(size)
+    width = width or _width(size)
     return width + math.ceil(size / width) + 2
 
 
@@ -49,9 +47,3 @@ def row_sum(matrix: sp.csr_array) -> float:
 def longest_row(matrix: sp.csr_array) -> int:
     """The largest number of entries in a row."""
     return int(np.diff(matrix.indptr).max(initial=0))
-
-
-def long_product(matrix: sp.csr_array, rows: Array) -> Array:
-    """`A v` for each row v, in extended precision, `(k, N)`."""
-    wide = sp.csr_array((matrix.data.astype(LONG), matrix.indices, matrix.indptr), shape=matrix.shape)
-    return np.stack([wide @ row.astype(LONG) for row in rows])

@@ -31,6 +31,11 @@ class GridMass(InnerProduct):
     def lambda_min(self) -> float:
         return float(self._volumes[self._free].min())
 
+    @property
+    def lambda_max(self) -> float:
+        """The largest eigenvalue: exact."""
+        return float(self._volumes[self._free].max())
+
 
 class GridEnergy(InnerProduct):
     """`vᵀ X v = Σ_d c_d Σ_faces (v_i - v_j)²` on the interior nodes of a grid, zero on its boundary.
@@ -68,6 +73,11 @@ class GridEnergy(InnerProduct):
     def lambda_min(self) -> float:
         """Σ_d c_d 4 sin²(π / 2 n_d), the smallest eigenvalue, less its own round-off."""
         return self._lambda_min * (1 - 1e-14)
+
+    @property
+    def lambda_max(self) -> float:
+        """4 Σ_d c_d, the row sum of absolute values: above every eigenvalue, its own round-off included."""
+        return 4 * float(self._weights.sum()) * (1 + 1e-14)
 
     def _solve(self, r: Real, out: Real) -> None:
         parts = [self._along_the_middle(part) for part in self._sine.forward(r)]
