@@ -40,7 +40,7 @@ def smallest(n):
 
 def semidefinite(matrix, shift):
     """Whether matrix + shift I has no negative pivot, in exact rational arithmetic."""
-    rows = [[Fraction(float(v)) for v in row] for row in matrix]
+    rows = [[Fraction(v) for v in row] for row in matrix]
     for i in range(len(rows)):
         rows[i][i] += Fraction(float(shift))
     for k, row in enumerate(rows):
@@ -221,3 +221,34 @@ def test_an_asymmetry_of_rounding_is_counted():
     tilted = np.eye(3)
     tilted[0, 2] = 1e-13
     assert proven_shift(sp.csr_array(tilted)) >= 0.5e-13
+
+
+@given(g=st.lists(st.floats(1e-3, 1e3), min_size=3, max_size=3))
+def test_a_residual_that_is_zero_as_computed_is_not_taken_for_zero(g):
+    """S is the rounded product, so nothing is left of the residual but what rounding hid."""
+    s = np.array([[g[0] * g[0], g[0] * g[1]], [g[0] * g[1], g[1] * g[1] + g[2] * g[2]]])
+    factor = np.array([[g[0], 0.0], [g[1], g[2]]])
+    exact = [
+        [sum((Fraction(float(a)) * Fraction(float(b)) for a, b in zip(v, w, strict=True)), Fraction()) for w in factor]
+        for v in factor
+    ]
+    off = max(abs(Fraction(float(s[i, j])) - exact[i][j]) for i in range(2) for j in range(2))
+    assert distance(Lower.of(sp.csc_array(s)), Lower.of(sp.csc_array(factor))) >= off
+
+
+@given(seed=st.integers(0, 10_000), n=st.integers(2, 5), smallest=st.sampled_from([1e-3, 1e-9, 1e-12, 1e-13]))
+def test_constants_of_badly_conditioned_pencils_are_true_in_exact_arithmetic(seed, n, smallest):
+    rng = np.random.default_rng(seed)
+    q, p = (np.linalg.qr(rng.normal(size=(n, n)))[0] for _ in range(2))
+    root = (q * np.sqrt(np.geomspace(1, smallest, n))) @ p
+    x, a = root @ root.T, (root * rng.uniform(1, 2, n)) @ root.T
+    x, a = (x + x.T) / 2, (a + a.T) / 2
+    try:
+        alpha = lower_constant(sp.csr_array(a), sp.csr_array(x))
+    except WorkError:
+        return
+    rows = [
+        [Fraction(float(v)) - Fraction(alpha) * Fraction(float(w)) for v, w in zip(p, r, strict=True)]
+        for p, r in zip(a, x, strict=True)
+    ]
+    assert semidefinite(rows, 0.0)
