@@ -1,0 +1,24 @@
+"""Mutants of the compiled single query: the suite must notice each."""
+
+from pathlib import Path
+
+import pytest
+from tests.mutants import test_mutants as harness
+from tests.mutants.test_mutants import Mutant
+
+ONE = ("tests/certificates/test_one_by_one.py",)
+
+MUTANTS = [
+    Mutant("a single query without the constant", "rb/single.py", "root = np.sqrt(lower)", "root = 1.0", ONE),
+    Mutant("residual rows that end too early", "rb/single.py", "width = levels[j + 1]", "width = levels[j]", ONE),
+    Mutant(
+        "a single query without its dual's rounding", "rb/single.py", "rounding += shift * scale +", "rounding +=", ONE
+    ),
+    Mutant("a query outside that is called inside", "rb/single.py", "inside and box[0, i]", "inside or box[0, i]", ONE),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+def test_the_suite_notices(mutant: Mutant, tmp_path: Path) -> None:
+    harness.test_the_suite_notices(mutant, tmp_path)
