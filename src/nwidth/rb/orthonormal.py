@@ -23,6 +23,8 @@ _GROUP = 64
 _APART = 0.03
 #: A row of which less than this is left after a projection brings noise of the basis along: project again.
 _AGAIN = 0.1
+#: A unit vector of which less than this is left by another projection had nothing to add.
+_NOISE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,14 @@ def extend(basis: Real, block: Real, images: Real, inner: InnerProduct, drop: Re
     first = project(basis, block, images)
     moved = project(basis, block, inner.apply(block))
     fresh, new, again = _select(block, inner.apply(block), limit, np.linalg.norm(moved, axis=1))
-    fresh = _orthonormal(basis, fresh, inner, again)
+    for _ in range(_PASSES):
+        if not (again and len(fresh)):
+            break
+        # a vector that shrinks once more was noise, and goes
+        moved = project(basis, fresh, inner.apply(fresh))
+        limit = np.full(len(fresh), _NOISE)
+        fresh, _, again = _select(fresh, inner.apply(fresh), limit, np.linalg.norm(moved, axis=1))
+    fresh = _orthonormal(fresh, inner)
     coordinates = np.concatenate([first, images @ fresh.T], axis=1) * scale
     return Extension(fresh, np.where(norms > 0, new, 0.0), coordinates)
 
@@ -73,18 +82,13 @@ def project(basis: Real, block: Real, images: Real) -> Real:
     return coordinates
 
 
-def _orthonormal(basis: Real, fresh: Real, inner: InnerProduct, again: bool) -> Real:
-    """The rows made orthonormal to round-off; first projected once more where that is needed."""
+def _orthonormal(fresh: Real, inner: InnerProduct) -> Real:
+    """The rows made orthonormal to round-off."""
     for _ in range(_PASSES if len(fresh) else 0):
-        images = inner.apply(fresh)
-        if again:
-            project(basis, fresh, images)
-            images = inner.apply(fresh)
-        gram = fresh @ images.T
+        gram = fresh @ inner.apply(fresh).T
         if np.abs(gram - np.eye(len(gram))).max(initial=0.0) <= _GOAL:
             break
         _solve(gram, fresh)
-        again = False
     return fresh
 
 

@@ -9,9 +9,12 @@ import math
 import numpy as np
 import scipy.sparse as sp
 
-from nwidth.core.arrays import Real
+from nwidth.core.arrays import Array, Real
 
 EPS = float(np.finfo(np.float64).eps)
+#: The widest type of this machine: 64-bit mantissa on x86, the same as float64 elsewhere.
+LONG = np.longdouble
+EPS_LONG = float(np.finfo(LONG).eps)
 
 
 def gamma(operations: int, eps: float = EPS) -> float:
@@ -47,3 +50,9 @@ def row_sum(matrix: sp.csr_array) -> float:
 def longest_row(matrix: sp.csr_array) -> int:
     """The largest number of entries in a row."""
     return int(np.diff(matrix.indptr).max(initial=0))
+
+
+def long_product(matrix: sp.csr_array, rows: Array) -> Array:
+    """`A v` for each row v, in extended precision, `(k, N)`."""
+    wide = sp.csr_array((matrix.data.astype(LONG), matrix.indices, matrix.indptr), shape=matrix.shape)
+    return np.stack([wide @ row.astype(LONG) for row in rows])
