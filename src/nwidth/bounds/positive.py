@@ -143,7 +143,8 @@ def proven_lambda_min(x: sp.csr_array) -> float:
     sums = Sums.of([x, sp.eye_array(x.shape[0], format="csr")])
     matrix = sums.matrix([1.0, 0.0])
     delta = sums.shift([1.0, 0.0])  # raises first for what is not definite
-    value = descend(sums, np.array([1.0]), 1.0, lowest(matrix, None))
+    guess = abs(lowest(matrix, None).value)
+    value = descend(sums, np.array([1.0]), 1.0, Lowest(guess, guess, 1e-9 * guess, np.zeros(0)))
     if value > 0:
         return value
     raise NotPositiveError(
