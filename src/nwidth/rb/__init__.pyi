@@ -4,4 +4,7 @@ from .greedy import Greedy as Greedy
 from .pod_basis import POD as POD
 from .pod_basis import pod as pod
 from .pod_galerkin import PODGalerkin as PODGalerkin
+from .matrices import from_matrices as from_matrices
 from .pod_regression import PODRegression as PODRegression
+from .parabolic import ReducedEvolution as ReducedEvolution
+from .pod_greedy import PODGreedy as PODGreedy
