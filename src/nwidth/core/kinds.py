@@ -40,6 +40,15 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "power_module": "nwidth.problems.power_module:PowerModule",
         "power_module_transient": "nwidth.problems.power_module_transient:PowerModuleTransient",
         "signals": "nwidth.problems.parabolic_signals:Signals",
+        "moving_bump": "nwidth.problems.moving_bump:MovingBump",
+        "reciprocal_distance": "nwidth.problems.reciprocal_distance:ReciprocalDistance",
+        "constant-function": "nwidth.problems.functions:Constant",
+        "bump-function": "nwidth.problems.functions:Bump",
+        "reciprocal-function": "nwidth.problems.functions:Reciprocal",
+        "interpolated-problem": "nwidth.rb.interpolation.problem:Interpolated",
+        "interpolant": "nwidth.rb.interpolation.interpolant:Interpolant",
+        "box-bound": "nwidth.rb.interpolation.taylor:BoxBound",
+        "interpolation-certificate": "nwidth.certificates.interpolation:InterpolationCertificate",
         "elasticity": "nwidth.problems.elasticity:Elasticity",
         "elasticity_field": "nwidth.problems.elasticity_field:ElasticityField",
         "elasticity_exact": "nwidth.problems.elasticity_exact:ElasticityExact",
@@ -66,8 +75,10 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "dual-evolution-certificate": "nwidth.certificates.parabolic_dual:DualEvolutionCertificate",
         "conformal-certificate": "nwidth.certificates.conformal:ConformalCertificate",
         "cross-conformal-certificate": "nwidth.certificates.cross_conformal:CrossConformalCertificate",
+        "reduced-residual-certificate": "nwidth.certificates.reduced_residual:ReducedResidualCertificate",
         "certified": "nwidth.online.wrappers:Certified",
         "refining": "nwidth.online.wrappers:Refining",
+        "enriching": "nwidth.online.enrich:Enriching",
     }
 )
 
