@@ -65,6 +65,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "kernel-regression": "nwidth.rb.kernel:KernelRegression",
         "rbf-regression": "nwidth.rb.regressors.rbf:RBFRegression",
         "gaussian-process": "nwidth.rb.regressors.gaussian_process:GaussianProcess",
+        "regression-deviation": "nwidth.rb.regressors.deviation:Deviation",
         "network-regression": "nwidth.rb.regressors.network:NetworkRegression",
         "fno": "nwidth.operators.fno:FNOSurrogate",
         "wrapped": "nwidth.operators.wrap:WrappedSurrogate",
