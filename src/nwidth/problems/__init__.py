@@ -47,6 +47,7 @@ __all__ = [
 #: Names that `get` knows; each is loaded when it is asked for.
 ZOO = (
     "advection_diffusion",
+    "anisotropic",
     "burgers",
     "darcy",
     "elasticity",
@@ -54,9 +55,11 @@ ZOO = (
     "elasticity_field",
     "heat",
     "helmholtz",
+    "moving_bump",
     "navier_stokes",
     "poisson",
     "power_module",
+    "reciprocal_distance",
     "thermal_block",
 )
 

@@ -8,3 +8,9 @@ from .matrices import from_matrices as from_matrices
 from .pod_regression import PODRegression as PODRegression
 from .parabolic import ReducedEvolution as ReducedEvolution
 from .pod_greedy import PODGreedy as PODGreedy
+from .stability import successive_constraints as successive_constraints
+from .stability import with_stability as with_stability
+from .interpolation.deim import DEIM as DEIM, QDEIM as QDEIM
+from .interpolation.eim import EIM as EIM, SymmetricEIM as SymmetricEIM
+from .interpolation.interpolant import Interpolant as Interpolant
+from .interpolation.problem import Interpolated as Interpolated, interpolated as interpolated
