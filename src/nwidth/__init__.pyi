@@ -24,6 +24,8 @@ from .online.wrappers import Certified as Certified
 from .online.wrappers import Refining as Refining
 from .operators.wrap import wrap as wrap
 from .online.certify import certify as certify
+from .online.enrich import Enriching as Enriching
+from .online.enrich import enrich as enrich
 from .online.refine import refine as refine
 from .problems.base import Problem as Problem
 from .snapshots.base import Snapshots as Snapshots

@@ -1,4 +1,6 @@
+from .estimators import residual_estimator as residual_estimator
 from .export.c99 import to_c as to_c
+from .extend import extended as extended
 from .galerkin import ReducedBasis as ReducedBasis
 from .greedy import Greedy as Greedy
 from .pod_basis import POD as POD
