@@ -109,7 +109,7 @@ class ReducedModel:
     def reconstruction(self, theta: Real, coefficients: Real) -> Real:
         """A bound in the energy norm of A(mu) of the rounding in `lift + c @ basis`, `(B,)`."""
         entries = gamma(self.modes + 2) * (np.abs(coefficients) @ self.lengths) + 2 * EPS * self.lift_length
-        return np.sqrt(theta @ self.term_norms) * entries
+        return np.sqrt(np.abs(theta) @ self.term_norms) * entries
 
     def truncate(self, modes: int) -> "ReducedModel":
         """The same for the first `modes` modes."""

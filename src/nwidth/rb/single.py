@@ -243,7 +243,7 @@ def answer(table: Real, sizes: Array, levels: Array, theta: Real, phi: Real, low
         length += abs(c[i]) * lengths[i]
         out[2 + 2 * count + i] = c[i]
     for q in range(terms):
-        norm += theta[q] * term_norms[q]
+        norm += abs(theta[q]) * term_norms[q]
     made = np.sqrt(norm) * (small * length + lift)
     out[0], out[1] = energy + made, floor + made
     scale = _weighted(z[0], theta, c, term_weights) if count else 0.0

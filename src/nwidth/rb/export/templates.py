@@ -185,7 +185,7 @@ static double @name@_reconstruction(const double theta[QA_], const double c[N_])
     double size = 0.0;
     double length = 0.0;
     for (size_t q = 0U; q < QA_; ++q) {
-        size += theta[q] * @name@_term_norms[q];
+        size += fabs(theta[q]) * @name@_term_norms[q];
     }
     for (size_t j = 0U; j < N_; ++j) {
         length += fabs(c[j]) * @name@_mode_lengths[j];
