@@ -7,7 +7,7 @@ from nwidth.core.errors import InputError
 from nwidth.core.storable import fingerprint
 from nwidth.io.model import load, save
 from nwidth.rb.features import fit_features
-from nwidth.rb.kernel import FORMS, SHAPES, KernelRegression, _Training, fit_kernel
+from nwidth.rb.kernel import FORMS, SHAPES, KernelRegression, Training, fit_kernel
 
 
 def data(n=25, features=3, seed=0):
@@ -21,7 +21,7 @@ def data(n=25, features=3, seed=0):
 def test_leave_one_out_equals_refitting_without_each_row(shape, form):
     X, Y = data()
     theta = np.log([1.3, 0.9, 2.0, 0.5, 0.1, 0.2, 1e-2])
-    value, _ = _Training.of(X, Y, np.arange(3)).leave_one_out(theta, shape, form)
+    value, _ = Training.of(X, Y, np.arange(3)).leave_one_out(theta, shape, form)
     errors = []
     for i in range(len(X)):
         rest = np.arange(len(X)) != i
@@ -38,7 +38,7 @@ def test_leave_one_out_equals_refitting_without_each_row(shape, form):
 @pytest.mark.parametrize("form", FORMS)
 def test_the_gradient_is_the_derivative(shape, form):
     X, Y = data()
-    training, start = _Training.of(X, Y, np.array([0, 0, 1])), np.log([1.0, 2.0, 1.0, 1.0, 1e-4])
+    training, start = Training.of(X, Y, np.array([0, 0, 1])), np.log([1.0, 2.0, 1.0, 1.0, 1e-4])
     theta = np.log([1.2, 0.8, 0.5, 0.2, 1e-2])
     _, gradient = training.objective(theta, shape, form, start)
     for k in range(len(theta)):

@@ -21,6 +21,7 @@ from nwidth.core.prediction import Output, Prediction, Reduced
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu, batch_size
 from nwidth.rb.kernel import KernelRegression
+from nwidth.rb.pod_regression import PODRegressionSurrogate
 from nwidth.snapshots.base import Snapshots
 from nwidth.surrogates.base import Surrogate
 
@@ -77,6 +78,8 @@ class ConformalCertificate(Certificate):
     def to_parts(self) -> Parts:
         names = list(self.offsets)
         children: dict[str, Storable] = {"features": self.surroundings.features}
+        if self.surroundings.deviation is not None:
+            children["deviation"] = self.surroundings.deviation
         arrays: dict[str, Array] = {"known": self.surroundings.known, **self.identity.arrays()}
         described = {}
         for name, d in self.difficulties.items():
@@ -113,7 +116,7 @@ class ConformalCertificate(Certificate):
             level=config["level"],
             norm=config["norm"],
             calibrated_on=config["calibrated_on"],
-            surroundings=Surroundings(children["features"], arrays["known"]),
+            surroundings=Surroundings(children["features"], arrays["known"], children.get("deviation")),
             difficulties={name: difficulty(name) for name in names},
             offsets={name: config["offsets"][name] for name in names},
             spread=config["spread"],
@@ -154,7 +157,8 @@ def calibrate(
     _check_errors(errors)
     sizes = sizes_of(prediction, spread)
     choosing, calibrating = _parts(len(runs), level, seed)
-    surroundings = Surroundings.of({n: a[choosing] if len(choosing) else a for n, a in mu.items()}, training)
+    deviation = surrogate.deviation if isinstance(surrogate, PODRegressionSurrogate) else None
+    surroundings = Surroundings.of({n: a[choosing] if len(choosing) else a for n, a in mu.items()}, training, deviation)
     difficulties, offsets = {}, {}
     for name in names_of(prediction):
         log_errors = np.log(errors[name] + _FLOOR * sizes[name] + 1e-300)

@@ -13,17 +13,20 @@ from scipy.spatial.distance import cdist
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.rb.features import Features, fit_features
 from nwidth.rb.kernel import KernelRegression, fit_kernel
+from nwidth.rb.regressors.deviation import Deviation
 
-#: What the error may depend on, the simplest first. 'size': of the answer; 'distance': to the nearest training runs.
+#: What the error may depend on, the simplest first. 'size': of the answer; 'distance': to the nearest training runs;
+#: 'deviation': what the regression itself thinks of its error, where it has an opinion (a Gaussian process).
 CANDIDATES: Mapping[str, tuple[str, ...]] = {
     "one for all": (),
     "size": ("size",),
     "distance": ("distance",),
+    "deviation": ("deviation",),
     "parameters": ("parameters",),
     "size and distance": ("size", "distance"),
     "everything": ("parameters", "size", "distance"),
 }
-PARTS = ("parameters", "size", "distance")
+PARTS = ("parameters", "size", "distance", "deviation")
 #: A scale that looks at more must leave at most this part of what a simpler one leaves.
 _WORTH = 0.95
 _NEIGHBOURS = 3
@@ -35,23 +38,27 @@ _FEWEST = 15
 class Surroundings:
     """What is known about a query besides its answer: standardised parameters, and distance to the training runs.
 
-    `known` `(n, F)` are the features of the training runs; with none, distances are not used.
+    `known` `(n, F)` are the features of the training runs; with none, distances are not used. `deviation` is the
+    surrogate's own, where it has one.
     """
 
     features: Features
     known: Real
+    deviation: Deviation | None = None
 
     @classmethod
-    def of(cls, mu: Mu, training: Mu | None = None) -> "Surroundings":
+    def of(cls, mu: Mu, training: Mu | None = None, deviation: Deviation | None = None) -> "Surroundings":
         """From the training's parameters, or, where they are not at hand, from those of the calibration."""
         features = fit_features(mu if training is None else training, components=_COMPONENTS)
         known = np.empty((0, len(features.groups))) if training is None else features(training)
-        return cls(features, known)
+        return cls(features, known, deviation)
 
     def columns(self, mu: Mu, size: Real, parts: Collection[str] = PARTS) -> dict[str, Real]:
         """Name -> columns `(B, .)` for a regression, not finite where the query is not; those of `parts` only."""
         found = {"size": np.log(size + 1e-300)[:, None]}
-        if not set(parts) - {"size"}:
+        if self.deviation is not None and "deviation" in parts:
+            found["deviation"] = np.log(self.deviation(mu) + 1e-300)[:, None]
+        if not set(parts) - {"size", "deviation"}:
             return found
         X = self.features(mu)
         found["parameters"] = X

@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
 from nwidth.core.seeding import generator
-from nwidth.core.storable import Parts, Storable
+from nwidth.core.storable import Parts
+from nwidth.rb.regressors.base import Regressed
 
 SHAPES = ("matern", "gauss")
 FORMS = ("sum", "product")
@@ -25,8 +26,30 @@ _STEEPEST = 3.0
 _BLOCK = 4_000_000
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """`k(x, x_i)` of `KernelRegression` for fixed rows x_i `(n, F)`."""
+
+    shape: str
+    form: str
+    rows: Real
+    lengths: Real
+    slopes: Real
+
+    def __call__(self, X: Real) -> Real:
+        """`(B, n)`."""
+        squares = cdist(X / self.lengths, self.rows / self.lengths, "sqeuclidean")
+        linear = (X * self.slopes) @ self.rows.T
+        value, _ = _radial(self.shape, squares)
+        return value + linear if self.form == "sum" else value * (1 + linear)
+
+    def diagonal(self, X: Real) -> Real:
+        """`k(x, x)`, `(B,)`."""
+        return 1 + np.sum(X * X * self.slopes, axis=1)  # ρ(0) = 1, and 1 + t = 1 (1 + t)
+
+
 @dataclass(frozen=True, eq=False)
-class KernelRegression(Storable):
+class KernelRegression(Regressed):
     """`Y(x) = mean + Σ_i k(x, x_i) w_i` with rows x_i `(n, F)`, weights `(n, M)` and
 
         k(x, z) = ρ(|x - z|_ℓ) + t(x, z)   or   ρ(|x - z|_ℓ) (1 + t(x, z)),    t(x, z) = Σ_f a_f x_f z_f,
@@ -48,14 +71,12 @@ class KernelRegression(Storable):
     loo: Real
 
     def predict(self, X: Array) -> Real:
-        """Values `(B, M)` at features `(B, F)`."""
         X = np.asarray(X, dtype=np.float64)
         step = max(1, _BLOCK // max(1, len(self.rows)))
         blocks = [self._kernel(X[i : i + step]) @ self.weights for i in range(0, len(X), step)]
         return self.mean + (np.concatenate(blocks) if blocks else np.zeros((0, len(self.mean))))
 
     def take(self, columns: Array | slice) -> Self:
-        """The regression of the chosen columns of Y; `loo` stays that of all."""
         return replace(self, weights=np.ascontiguousarray(self.weights[:, columns]), mean=self.mean[columns])
 
     def residuals(self) -> Real:
@@ -64,10 +85,7 @@ class KernelRegression(Storable):
         return self.weights / np.diag(sla.cho_solve(factor, np.eye(len(self.rows))))[:, None]
 
     def _kernel(self, X: Real) -> Real:
-        squares = cdist(X / self.lengths, self.rows / self.lengths, "sqeuclidean")
-        linear = (X * self.slopes) @ self.rows.T
-        value, _ = _radial(self.shape, squares)
-        return value + linear if self.form == "sum" else value * (1 + linear)
+        return Kernel(self.shape, self.form, self.rows, self.lengths, self.slopes)(X)
 
     def to_parts(self) -> Parts:
         arrays = {n: getattr(self, n) for n in ("rows", "weights", "mean", "lengths", "slopes", "loo")}
@@ -101,7 +119,7 @@ def fit_kernel(
     groups = np.arange(X.shape[1]) if groups is None else np.asarray(groups)
     mean = Y.mean(axis=0)
     chosen = generator(seed).permutation(n)[:_SUBSET]
-    training = _Training.of(X[chosen], Y[chosen] - mean, groups)
+    training = Training.of(X[chosen], Y[chosen] - mean, groups)
     # Hundreds of products of small matrices: more threads gain little, and wait for each other on a busy machine.
     with threadpool_limits(limits=1):
         best = min((training.minimise(shape, form) for shape in shapes for form in forms), key=lambda c: c.value)
@@ -119,7 +137,7 @@ class _Choice:
 
 
 @dataclass(frozen=True)
-class _Training:
+class Training:
     """What the leave-one-out error is made of: squared distances and products of rows, one matrix per group."""
 
     squares: Real
@@ -127,14 +145,14 @@ class _Training:
     Y: Real
 
     @classmethod
-    def of(cls, X: Real, Y: Real, groups: Array) -> "_Training":
+    def of(cls, X: Real, Y: Real, groups: Array) -> "Training":
         columns = [X[:, groups == g] for g in np.unique(groups)]
         squares = [cdist(c, c, "sqeuclidean") for c in columns]
         return cls(np.stack(squares), np.stack([c @ c.T for c in columns]), Y)
 
     def minimise(self, shape: str, form: str) -> _Choice:
         """The hyperparameters of one kernel: a descent, and for products a second one from where linearity helps."""
-        start = self._start()
+        start = self.start()
         # A product sees the slopes only through the radial part: from long lengths it never learns which is linear.
         count = len(self.squares)
         first = start - 1.5 * (np.arange(len(start)) < count) if form == "product" else start
@@ -171,7 +189,7 @@ class _Training:
                 best, value = trial, lower
         return best
 
-    def _start(self) -> Real:
+    def start(self) -> Real:
         """Lengths as large as the cloud of rows, equal slopes, little noise."""
         variance = float(np.mean(np.sum(np.diagonal(self.products, axis1=1, axis2=2), axis=0)))
         count = len(self.squares)
@@ -190,27 +208,42 @@ class _Training:
         With α = K⁻¹Y, κ = diag K⁻¹ and L = Σ (α_ic / κ_i)² the derivative with respect to K is
         -(K⁻¹ Ā αᵀ + K⁻¹ diag(b) K⁻¹), Ā = 2 α / κ², b = -2 Σ_c α² / κ³.
         """
-        count = len(self.squares)
-        lengths, slopes, noise = np.exp(theta[:count]), np.exp(theta[count:-1]), np.exp(theta[-1])
-        radial, slope = _radial(shape, np.tensordot(lengths**-2, self.squares, 1))
-        linear = np.tensordot(slopes, self.products, 1)
-        product = form == "product"
-        K = radial * (1 + linear) if product else radial + linear
-        inverse = np.linalg.inv(K + noise * np.eye(len(K)))
+        parts = self.parts(theta, shape)
+        inverse = np.linalg.inv(self.matrix(theta, form, parts))
         alpha, kappa = inverse @ self.Y, np.diag(inverse)
         total = float(np.sum(self.Y**2)) or 1.0
         value = float(np.sum((alpha / kappa[:, None]) ** 2)) / total + 1e-30
         b = -2 * np.sum(alpha**2, axis=1) / kappa**3
         to_k = -((inverse @ (2 * alpha / kappa[:, None] ** 2)) @ alpha.T + (inverse * b) @ inverse) / total
-        to_k = (to_k + to_k.T) / 2
-        to_squares = to_k * slope * (1 + linear) if product else to_k * slope
-        to_linear = to_k * radial if product else to_k
-        gradient = np.concatenate([
+        return value, self.pulled_back(theta, form, parts, (to_k + to_k.T) / 2)
+
+    def matrix(self, theta: Real, form: str, parts: tuple[Real, Real, Real]) -> Real:
+        """K + noise I, `(n, n)`."""
+        radial, _, linear = parts
+        K = radial * (1 + linear) if form == "product" else radial + linear
+        return K + np.exp(theta[-1]) * np.eye(len(K))
+
+    def pulled_back(self, theta: Real, form: str, parts: tuple[Real, Real, Real], to_k: Real) -> Real:
+        """The derivative by theta of a function whose (symmetric) derivative by K is `to_k`."""
+        radial, slope, linear = parts
+        lengths, slopes, noise = self._scales(theta)
+        to_squares = to_k * slope * (1 + linear) if form == "product" else to_k * slope
+        to_linear = to_k * radial if form == "product" else to_k
+        return np.concatenate([
             -2 * lengths**-2 * np.tensordot(self.squares, to_squares, 2),
             slopes * np.tensordot(self.products, to_linear, 2),
             [noise * np.trace(to_k)],
         ])  # fmt: skip
-        return value, gradient
+
+    def parts(self, theta: Real, shape: str) -> tuple[Real, Real, Real]:
+        """ρ, its derivative with respect to the squared distance, and the linear part t."""
+        lengths, slopes, _ = self._scales(theta)
+        radial, slope = _radial(shape, np.tensordot(lengths**-2, self.squares, 1))
+        return radial, slope, np.tensordot(slopes, self.products, 1)
+
+    def _scales(self, theta: Real) -> tuple[Real, Real, float]:
+        count = len(self.squares)
+        return np.exp(theta[:count]), np.exp(theta[count:-1]), float(np.exp(theta[-1]))
 
 
 def _radial(shape: str, squares: Real) -> tuple[Real, Real]:

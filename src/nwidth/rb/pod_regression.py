@@ -14,8 +14,11 @@ from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu, batch_size, check_choice, check_finite
 from nwidth.problems.base import Problem
 from nwidth.rb.features import Features, fit_features
-from nwidth.rb.kernel import KernelRegression, fit_kernel
 from nwidth.rb.pod_basis import POD, pod
+from nwidth.rb.pod_blocks import squares
+from nwidth.rb.regressors.base import Regressed, Uncertain
+from nwidth.rb.regressors.choose import BEST, REGRESSORS, fit_named
+from nwidth.rb.regressors.deviation import Deviation
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
 from nwidth.surrogates.base import Fitter, Run, Surrogate
@@ -67,8 +70,11 @@ class PODRegression(Fitter):
 
     modes      how many modes; None for as many as leave out at most `tol` of the variation, less those at the end
                that hold under a tenth of the regression's own (leave-one-out) error
-    regressor  'kernel' (ridge regression with leave-one-out hyperparameters), or an object of your own with
-               fit(X, Y) and predict(X), as in scikit-learn; a copy of it is fitted
+    regressor  'kernel' (ridge regression), 'rbf' (radial basis functions), 'gaussian-process' (marginal likelihood; it
+               knows where it knows little, which shapes a calibrated limit), 'network' (a small ensemble; extra
+               `neural`), or 'best' of these by their errors on rows that they had not seen; all choose what is free
+               for themselves. Or an object of your own with fit(X, Y) and predict(X), as in scikit-learn; a copy of
+               it is fitted
     inner      the inner product of the POD: 'nodal' (Euclidean), or the space's 'mass' or 'energy'
 
     Parameters may be fields (a coefficient on a grid): they enter by their principal components. Good from about 20
@@ -87,7 +93,7 @@ class PODRegression(Fitter):
     def __post_init__(self) -> None:
         check_choice("inner", self.inner, ("nodal", "mass", "energy"))
         if isinstance(self.regressor, str):
-            check_choice("regressor", self.regressor, ("kernel",))
+            check_choice("regressor", self.regressor, (*REGRESSORS, BEST))
         if self.modes is not None and self.modes < 1:
             raise InputError(f"modes is {self.modes}; keep at least one")
         if not 0 < self.tol < 1:
@@ -159,7 +165,7 @@ class PODRegression(Fitter):
     ) -> "Scaled":
         Y = (targets - shift) / scale
         if isinstance(self.regressor, str):
-            regression = _kernel_regression(mu, Y, seed)
+            regression = Regression(*fit_named(self.regressor, mu, Y, seed), Y.shape[1])
         else:
             features, model = fit_features(mu), copy.deepcopy(self.regressor)
             model.fit(features(mu), Y)
@@ -170,10 +176,10 @@ class PODRegression(Fitter):
 def _pruned(basis: POD, learned: "Scaled") -> tuple[POD, "Scaled"]:
     """Without the last modes, as far as these hold less than a tenth of what the regression gets wrong anyway."""
     model = learned.regression.model
-    if not isinstance(model, KernelRegression):
+    if not isinstance(model, Regressed):
         return basis, learned
     wrong = float(np.sqrt(np.mean(model.loo**2))) * learned.scale[0]
-    rest = np.sqrt(np.append(np.cumsum(basis.singular_values[::-1] ** 2)[::-1], 0.0) / len(model.rows))
+    rest = np.sqrt(np.append(np.cumsum(basis.singular_values[::-1] ** 2)[::-1], 0.0) / len(model.loo))
     count, total = max(1, int(np.argmax(rest <= 0.1 * wrong))), len(basis.modes)
     if count >= total:
         return basis, learned
@@ -181,15 +187,6 @@ def _pruned(basis: POD, learned: "Scaled") -> tuple[POD, "Scaled"]:
     regression = replace(learned.regression, model=model.take(columns), columns=len(columns))
     fewer = replace(learned, regression=regression, shift=learned.shift[columns], scale=learned.scale[columns])
     return replace(basis, modes=basis.modes[:count]), fewer
-
-
-def _kernel_regression(mu: Mu, Y: Real, seed: int) -> Regression:
-    """Kernel regression on the parameters or on their logarithms, whichever has the smaller leave-one-out error."""
-    plain, logarithmic = fit_features(mu), fit_features(mu, logarithms=True)
-    variants = [plain, logarithmic] if logarithmic.log.any() else [plain]
-    fits = [(features, fit_kernel(features(mu), Y, features.groups, seed=seed)) for features in variants]
-    features, model = min(fits, key=lambda fit: float(np.sum(fit[1].loo ** 2)))
-    return Regression(features, model, Y.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +201,15 @@ class Scaled:
     def __call__(self, mu: Mu) -> Real:
         """Values `(B, M)` in their own units."""
         return self.regression(mu) * self.scale + self.shift
+
+
+def deviation_of(learned: Scaled, left: float) -> Deviation | None:
+    """The deviation of a regression that knows one, with the energy `left` over all runs that no mode holds."""
+    model = learned.regression.model
+    if not isinstance(model, Uncertain):
+        return None
+    scale = float(learned.scale[0]) if np.ptp(learned.scale) == 0 else 1.0
+    return Deviation(learned.regression.features, model, scale, float(np.sqrt(left / len(model.loo))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +243,14 @@ class PODRegressionSurrogate(Surrogate):
         mu = as_mu(mu, self.parameters.names)
         inside = self.parameters.contains(mu)
         return uncertified(mu, self._fields(mu), self.space, inside, self._outputs(mu))
+
+    @property
+    def deviation(self) -> Deviation | None:
+        """What the regression itself thinks of its error (of the field, or of the outputs where there is none)."""
+        if self.field_model is not None and self.basis is not None:
+            left = float(squares(self.basis.singular_values)[len(self.basis.modes)]) + self.basis.unseen
+            return deviation_of(self.field_model, left)
+        return None if self.outputs is None else deviation_of(self.outputs, 0.0)
 
     def _fields(self, mu: Mu) -> Array | Reduced:
         if self.basis is None or self.field_model is None:
