@@ -30,23 +30,45 @@ class Lowest:
     doubt: float
     vector: Real
 
+    @property
+    def negative(self) -> "Lowest":
+        """The same pair for the matrix with the other sign."""
+        return Lowest(-self.value, self.spread, self.doubt, self.vector)
+
     @classmethod
     def at(cls, value: float) -> "Lowest":
         """An estimate from elsewhere."""
         return cls(value, max(abs(value), 1e-3), 1e-6 * max(abs(value), 1e-3), np.zeros(0))
 
 
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """The lowest and the highest eigenpair."""
+
+    lowest: Lowest
+    highest: Lowest
+
+
 def lowest(a: sp.csr_array, x: sp.csr_array | None) -> Lowest:
     """The lowest eigenpair of the pencil (A, X), X positive definite; without X, of a positive definite A alone."""
+    if x is not None:
+        return ends(a, x).lowest
+    return _dense(a, None).lowest if a.shape[0] <= _DENSE else _inverse(a)
+
+
+def ends(a: sp.csr_array, x: sp.csr_array, riesz: _Map | None = None) -> Ends:
+    """Both ends of the spectrum of the pencil (A, X); `riesz`, `X⁻¹` for rows `(k, n)`, where the caller has it."""
     if a.shape[0] <= _DENSE:
         return _dense(a, x)
-    return _inverse(a) if x is None else _by_riesz_maps(a, x)
+    return _by_riesz_maps(a, x, factorised(x).solve if riesz is None else riesz)
 
 
-def _dense(a: sp.csr_array, x: sp.csr_array | None) -> Lowest:
+def _dense(a: sp.csr_array, x: sp.csr_array | None) -> Ends:
     values, vectors = la.eigh(a.toarray(), None if x is None else x.toarray())
     size = float(np.abs(values).max())
-    return Lowest(float(values[0]), size, 4e-16 * len(values) * size, vectors[:, 0])
+    doubt = 4e-16 * len(values) * size
+    first, last = (Lowest(float(values[i]), size, doubt, vectors[:, i]) for i in (0, -1))
+    return Ends(first, last)
 
 
 def _inverse(a: sp.csr_array) -> Lowest:
@@ -57,15 +79,18 @@ def _inverse(a: sp.csr_array) -> Lowest:
     return Lowest(value, value, 1e-9 * value, vectors[-1])
 
 
-def _by_riesz_maps(a: sp.csr_array, x: sp.csr_array) -> Lowest:
-    factor = factorised(x)
-    values, vectors = _lanczos(lambda v: factor.solve((a @ v)[None])[0], lambda v: x @ v, a.shape[0])
-    v, value = vectors[0], float(values[0])
-    spread = max(abs(value), abs(float(values[-1])))
-    residual = a @ v - value * (x @ v)
-    size = float(np.sqrt(max(residual @ factor.solve(residual[None])[0], 0.0)))  # ‖r‖_{X⁻¹} for ‖v‖_X = 1
-    # the error of a Rayleigh quotient is of second order; a cluster at the edge of the spectrum makes it one of first
-    return Lowest(value, spread, size * min(1.0, 100 * size / spread) if spread > 0 else size, v)
+def _by_riesz_maps(a: sp.csr_array, x: sp.csr_array, riesz: _Map) -> Ends:
+    values, vectors = _lanczos(lambda v: riesz((a @ v)[None])[0], lambda v: x @ v, a.shape[0])
+    spread = float(np.abs(values).max())
+
+    def pair(i: int) -> Lowest:
+        v, value = vectors[i], float(values[i])
+        residual = a @ v - value * (x @ v)
+        size = float(np.sqrt(max(residual @ riesz(residual[None])[0], 0.0)))  # ‖r‖_{X⁻¹} for ‖v‖_X = 1
+        # the error of a Rayleigh quotient is of second order; a cluster at the edge of the spectrum makes it of first
+        return Lowest(value, spread, size * min(1.0, 100 * size / spread) if spread > 0 else size, v)
+
+    return Ends(pair(0), pair(1))
 
 
 def _lanczos(operator: _Map, weigh: _Map, size: int, most: int = _LANCZOS) -> tuple[Real, Real]:

@@ -1,0 +1,156 @@
+"""A proven coercivity constant for affine problems that know none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from nwidth.bounds.scm import SuccessiveConstraints
+from nwidth.bounds.scm_build import Search, build
+from nwidth.core.arrays import Array, Mu, Real
+from nwidth.core.errors import InputError
+from nwidth.core.expressions import Expression
+from nwidth.core.storable import Parts, Storable
+from nwidth.core.validation import as_mu
+from nwidth.problems.base import Affine, AffineTerms, Outputs, Quantity
+from nwidth.problems.formulas import Formulas
+from nwidth.problems.min_theta import ThetaStability, ThetaStable
+from nwidth.spaces.base import FunctionSpace, ParameterSpace
+from nwidth.spaces.box import Box
+from nwidth.spaces.factor import restricted
+from nwidth.spaces.mesh import MatrixProduct
+
+#: Corners of a box are added to the training set up to this many parameters.
+_CORNERS = 6
+
+
+def successive_constraints(
+    problem: Affine,
+    training: int | Mapping[str, Any] = 200,
+    *,
+    tol: float | None = 0.25,
+    proofs: int = 40,
+    seed: int = 0,
+) -> SuccessiveConstraints:
+    """Proven constants of an affine problem as a function of its coefficients; see `nwidth.bounds.scm`.
+
+    training: how many parameters are drawn (the corners of a box with at most six parameters are added), or a mapping
+    name -> `(B,)`. tol: the largest `1 - lower bound / smallest quotient seen` on them, None to spend all `proofs`.
+    The energy inner product of the problem's space is X. Valid for parameters outside the training set too.
+
+    Raises InputError for a problem that is not Affine or whose inner product is no matrix; WorkError where a training
+    parameter is not coercive, or `tol` is missed with so many `proofs`.
+    """
+    if not isinstance(problem, Affine):
+        raise InputError(f"successive constraints need an Affine problem, got {type(problem).__name__}")
+    if (tol is not None and not 0 < tol < 1) or proofs < 1:
+        raise InputError(f"tol is {tol}, proofs {proofs}; give 0 < tol < 1 (or None) and at least one proof")
+    inner = problem.space.inner("energy")
+    if not isinstance(inner, MatrixProduct):
+        raise InputError(
+            f"the energy inner product of this space is no sparse matrix but {type(inner).__name__}, and proofs by "
+            "factorisation need one"
+        )
+    terms = problem.terms()
+    matrices = [restricted(a, terms.free) for a in terms.matrices]
+
+    def riesz(r: Array) -> Array:
+        full = np.zeros((len(r), len(terms.free)))
+        full[:, terms.free] = r
+        return inner.riesz(full)[:, terms.free]
+
+    search = Search(matrices, inner.matrix, riesz, inner.lambda_min)
+    theta = problem.coefficients(_training(problem, training, seed))[0]
+    return build(search, np.ascontiguousarray(theta, dtype=np.float64), tol, proofs)[0]
+
+
+def _training(problem: Affine, training: int | Mapping[str, Any], seed: int) -> Mu:
+    if not isinstance(training, int):
+        return as_mu(training, problem.parameters.names)
+    if training < 1:
+        raise InputError(f"training is {training}; give at least 1")
+    mu, box = problem.parameters.sample(range(training), seed), problem.parameters
+    if not isinstance(box, Box) or len(box.names) > _CORNERS:
+        return mu
+    corners = box.from_unit(np.array(list(product((0.0, 1.0), repeat=len(box.names)))))
+    return {name: np.concatenate([mu[name], corners[name]]) for name in box.names}
+
+
+@dataclass(frozen=True)
+class WithStability(ThetaStable, Outputs, Storable):
+    """An affine problem with the constant of `stability`, in all else as it was."""
+
+    kind: ClassVar[str] = "with-stability"
+
+    problem: Affine
+    constants: ThetaStability
+
+    @property
+    def parameters(self) -> ParameterSpace:
+        """Those of the problem."""
+        return self.problem.parameters
+
+    @property
+    def space(self) -> FunctionSpace:
+        """That of the problem."""
+        return self.problem.space
+
+    @property
+    def stability(self) -> ThetaStability:
+        """The constants that were added."""
+        return self.constants
+
+    def terms(self) -> AffineTerms:
+        """Those of the problem."""
+        return self.problem.terms()
+
+    def coefficients(self, mu: Mu) -> tuple[Real, Real]:
+        """Those of the problem."""
+        return self.problem.coefficients(mu)
+
+    def quantities(self) -> Mapping[str, Quantity]:
+        """Those of the problem; none where it has none."""
+        return self.problem.quantities() if isinstance(self.problem, Outputs) else {}
+
+    def to_parts(self) -> Parts:
+        """Problem and constants as children. Raises InputError for a problem that cannot be stored."""
+        if not isinstance(self.problem, Storable):
+            raise InputError(f"{type(self.problem).__name__} cannot be stored: inherit nwidth's Storable")
+        return Parts({}, {}, {"problem": self.problem, "stability": self.constants})
+
+    @classmethod
+    def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
+        """The problem again."""
+        return cls(children["problem"], children["stability"])
+
+
+@dataclass(frozen=True)
+class FormulasWithStability(Formulas, WithStability):
+    """The same for a problem whose coefficients are formulas."""
+
+    kind: ClassVar[str] = "formulas-with-stability"
+
+    def formulas(self) -> tuple[tuple[Expression, ...], tuple[Expression, ...]]:
+        """Those of the problem."""
+        if not isinstance(self.problem, Formulas):
+            raise InputError(f"the coefficients of {type(self.problem).__name__} are no formulas")
+        return self.problem.formulas()
+
+
+def with_stability(
+    problem: Affine,
+    training: int | Mapping[str, Any] = 200,
+    *,
+    tol: float | None = 0.25,
+    proofs: int = 40,
+    seed: int = 0,
+    stability: ThetaStability | None = None,
+) -> WithStability:
+    """The problem with a proven coercivity constant by the successive constraint method, ready for certificates.
+
+    The arguments are those of `successive_constraints`; `stability`, constants that exist already, takes their place.
+    """
+    found = stability or successive_constraints(problem, training, tol=tol, proofs=proofs, seed=seed)
+    return FormulasWithStability(problem, found) if isinstance(problem, Formulas) else WithStability(problem, found)
