@@ -227,6 +227,15 @@ class TestWithoutAProof:
         )  # fmt: skip
         assert "the coefficient of A_terms[1] is" in problem.stability.missing
 
+    def test_outside_where_nothing_is_proven_the_bound_is_infinite(self):
+        problem = one(coefficients=(["k - 0.9"], ["1"]), outputs={"s": np.ones(20)})
+        certified = nw.certify(nw.rb.Greedy(tol=1e-6, training=5).fit(problem=problem), problem)
+        for k in (np.array([0.5]), np.array([1.5, 0.5])):
+            answer = certified.predict({"k": k})
+            assert (np.isinf(answer.bound) == (k < 0.9)).all()
+            assert (np.isinf(answer.outputs["s"].limit) == (k < 0.9)).all()
+            assert all(bool(reason) == (value < 0.9) for reason, value in zip(answer.reason, k, strict=True))
+
     def test_an_indefinite_problem_is_refused(self):
         terms = given_terms(size=10, terms=2, loads=1)
         with pytest.raises(InputError, match=r"A is not positive definite for the coefficients θ"):
@@ -263,7 +272,7 @@ def test_every_kind_of_constant_is_saved_and_exported(tmp_path, which):
     names = problem.parameters.names
     model = Compiled(tmp_path / "m.c", len(names), 1)
     rows = rows_of(mu, names)
-    np.testing.assert_allclose(model.table(rows, "bound"), a.bound, rtol=1e-8)
+    np.testing.assert_allclose(model.table(rows, "bound"), a.bound, rtol=1e-6, atol=1e-15)
     name = next(iter(a.outputs))
     np.testing.assert_allclose(model.table(rows, "outputs")[:, 0], a.outputs[name].values, rtol=1e-12)
 

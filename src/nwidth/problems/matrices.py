@@ -1,7 +1,7 @@
 """Affine problems that are given by their matrices; made by `nwidth.rb.matrices.from_matrices`, which checks them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -13,7 +13,7 @@ from nwidth.core.errors import InputError
 from nwidth.core.expressions import Expression
 from nwidth.core.storable import Parts, Storable, fingerprint
 from nwidth.core.validation import as_mu, batch_size
-from nwidth.problems.base import AffineTerms, Outputs, Quantity
+from nwidth.problems.base import AffineTerms, Outputs, Quantity, Stability
 from nwidth.problems.formulas import Formulas
 from nwidth.problems.min_theta import ThetaStability, ThetaStable
 from nwidth.spaces.algebraic import Algebraic
@@ -49,6 +49,11 @@ class Matrices(ThetaStable, Outputs):
 
     def terms(self) -> AffineTerms:
         return self.data
+
+    def constant(self, mu: Mu, field: Array | None = None) -> Stability:
+        """The constants at the coefficients of mu; NaN, and so no bound, where nothing above zero is proven."""
+        found = super().constant(mu)
+        return replace(found, lower=np.where(found.lower > 0, found.lower, np.nan))
 
     def quantities(self) -> Mapping[str, Quantity]:
         return self.named
