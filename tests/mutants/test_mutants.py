@@ -105,9 +105,9 @@ MUTANTS = [
     ),
     Mutant(
         "a reduced residual that forgets a term",
-        "rb/batched.py",
-        "for q in range(terms):\n            z[fixed",
-        "for q in range(1, terms):\n            z[fixed",
+        "rb/steps.py",
+        "coefficients[first:last, None] * theta)",
+        "coefficients[first:last, None] * np.concatenate([0.0 * theta[:1], theta[1:]]))",
         REDUCED,
     ),
     Mutant(

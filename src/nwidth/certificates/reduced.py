@@ -13,7 +13,7 @@ then holds it. Reference: Pierce and Giles, SIAM Review 42 (2000); Patera and Ro
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,8 +26,9 @@ from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
 from nwidth.core.prediction import Output, Prediction, Reduced
 from nwidth.core.storable import Parts
 from nwidth.problems.base import Affine, Problem, Stable
-from nwidth.rb.batched import CHUNK, dual
+from nwidth.rb.batched import CHUNK
 from nwidth.rb.galerkin import ReducedBasis, storable
+from nwidth.rb.many import residuals
 from nwidth.rb.model import ReducedModel
 from nwidth.rb.residual import ResidualModel
 from nwidth.rb.rounding import EPS, gamma
@@ -118,10 +119,8 @@ class ReducedCertificate(Certificate):
     def _limits(self, theta: Real, phi: Real, coefficients: Real, lower: Real) -> "_Limits":
         """Everything at once: see `_Limits`."""
         model, residual = self.model, self.residual
-        norm, noise, correction, shift = dual(
-            theta, phi, coefficients, model.packed, model.loads, model.functionals,
-            residual.rows, residual.weights, model.lengths, self._term_weights,
-        )  # fmt: skip
+        found = residuals(model, residual, theta, phi, coefficients)
+        norm, noise, correction, shift = found.norm, found.noise, found.correction, found.shift
         root = np.sqrt(lower)[:, None]
         # gain: W is orthonormal up to rounding; the last factor pays for the roundings in this line and in the norm
         gain = residual.gain * (1 + gamma(residual.rows.shape[1] + 16))
@@ -134,12 +133,6 @@ class ReducedCertificate(Certificate):
         limit = (energies[:, :1] * energies[:, 1:] + rounding) * (1 + 8 * EPS)
         named = {name: Output(values[:, i], _no_nan(limit[:, i]), unit) for i, (name, unit) in enumerate(model.outputs)}
         return _Limits(_no_nan(energies[:, 0] + made), _no_nan(floors[:, 0] + made), named)
-
-    @cached_property
-    def _term_weights(self) -> Real:
-        """`ReducedModel.term_weights` with zeros for the functionals, in the order of the residual's rows."""
-        held, count = len(self.model.loads), len(self.model.functionals)
-        return np.insert(self.model.term_weights, [held] * count, 0.0)
 
     def to_parts(self) -> Parts:
         """Reduced matrices and residual coordinates; the problem as a child."""

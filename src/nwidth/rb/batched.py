@@ -18,7 +18,7 @@ LANES = 32
 #: Queries whose residual coordinates are formed by one matrix product.
 CHUNK = 128
 
-_OPTIONS: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "cache": True,
     "error_model": "numpy",
     "fastmath": {"contract", "reassoc", "nsz"},
@@ -26,7 +26,7 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _factorise(size: int, work: Real) -> None:
     """Cholesky factors of work `(T, lanes)` in place, four columns a pass; the diagonal holds reciprocals, NaN where a
     matrix is not positive definite."""
@@ -55,7 +55,7 @@ def _factorise(size: int, work: Real) -> None:
                     a[i, lane] = 1.0 / np.sqrt(a[i, lane])
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _substitute(work: Real, size: int, x: Real) -> None:
     """Solve with the factors in place, x `(n, lanes)`."""
     lanes = work.shape[1]
@@ -75,7 +75,7 @@ def _substitute(work: Real, size: int, x: Real) -> None:
                 x[k, lane] -= a[k, lane] * y[lane]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _take(table: Real, first: int, lanes: Real) -> None:
     """Rows of `table (B, Q)` from `first` as columns of `lanes (Q, lanes)`; the last row fills what is left."""
     last = table.shape[0] - 1
@@ -85,7 +85,7 @@ def _take(table: Real, first: int, lanes: Real) -> None:
             lanes[q, lane] = table[b, q]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def solve(theta: Real, phi: Real, packed: Real, loads: Real) -> Real:
     """Coefficients `(B, n)` of `Σ θ_q A_q c = Σ φ_q f_q`; NaN where a matrix is not positive definite.
 
@@ -110,7 +110,7 @@ def solve(theta: Real, phi: Real, packed: Real, loads: Real) -> Real:
     return result
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _combination(z: Real, fixed: int, theta: Real, b: int, c: Real) -> None:
     """The part of ζ that belongs to the modes: `-θ_q c_j`, modes slow."""
     terms = theta.shape[1]
@@ -119,7 +119,7 @@ def _combination(z: Real, fixed: int, theta: Real, b: int, c: Real) -> None:
             z[fixed + j * terms + q] = -theta[b, q] * c[j]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _weighted(z: Real, weights: Real) -> float:
     total = 0.0
     for k in range(z.shape[0]):
@@ -127,7 +127,7 @@ def _weighted(z: Real, weights: Real) -> float:
     return total
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _norm(y: Real) -> float:
     total = 0.0
     for m in range(y.shape[0]):
@@ -135,7 +135,7 @@ def _norm(y: Real) -> float:
     return np.sqrt(total)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def primal(theta: Real, phi: Real, coefficients: Real, rows: Real, weights: Real, fixed: int) -> tuple[Real, Real]:
     """`‖Σ_k ζ_k ρ_k‖₂` and `Σ_k |ζ_k| w_k` of the residuals of the coefficients `(B, n)`, both `(B,)`."""
     batch, loads = theta.shape[0], phi.shape[1]
@@ -154,7 +154,13 @@ def primal(theta: Real, phi: Real, coefficients: Real, rows: Real, weights: Real
     return norm, noise
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
+def solve_each(theta: Real, packed: Real, vector: Real) -> Real:
+    """Coefficients `(B, n)` of `Σ θ_q A_q z = vector (n,)` for every row of θ."""
+    return solve(theta, np.ones((len(theta), 1)), packed, vector.reshape(1, -1))
+
+
+@njit(**OPTIONS)
 def _remainder(work: Real, size: int, x: Real, r: Real) -> None:
     """`r -= A x` with the packed matrices in work, x and r `(n, lanes)`."""
     lanes = work.shape[1]
@@ -168,76 +174,23 @@ def _remainder(work: Real, size: int, x: Real, r: Real) -> None:
             r[i, lane] -= a[i, lane] * x[i, lane]
 
 
-@njit(**_OPTIONS)
-def _dual_solutions(functionals: Real, work: Real, x: Real, r: Real, duals: Real, correction: Real) -> None:
-    """With the factors in work: dual coefficients into duals `(lanes, s, n)`, and `z · r` into correction."""
-    size, lanes = functionals.shape[1], work.shape[1]
-    for s in range(functionals.shape[0]):
-        for i in range(size):
-            for lane in range(lanes):
-                x[i, lane] = functionals[s, i]
-        _substitute(work, size, x)
-        for lane in range(correction.shape[0]):
-            total = 0.0
-            for i in range(size):
-                duals[lane, s, i] = x[i, lane]
-                total += x[i, lane] * r[i, lane]
-            correction[lane, s] = total
-
-
-@njit(**_OPTIONS)
-def dual(
-    theta: Real,
-    phi: Real,
-    coefficients: Real,
-    packed: Real,
-    loads: Real,
-    functionals: Real,
-    rows: Real,
-    weights: Real,
-    lengths: Real,
-    term_weights: Real,
-) -> tuple[Real, Real, Real, Real]:
-    """Residuals of the coefficients and of the reduced dual solutions of all functionals, and the output corrections.
-
-    Returns norms and weighted sums `(B, 1 + s)` as `primal` does (first column: the coefficients; then the duals), the
-    corrections `z_i · (f_N - A_N c)` and bounds of their rounding, `(B, s)`. ζ holds loads, functionals, then terms.
-    """
-    batch, count = theta.shape[0], functionals.shape[0]
-    size, held = functionals.shape[1], loads.shape[0]
-    fixed, parts = held + count, 1 + count
-    norm, noise = np.empty((batch, parts)), np.empty((batch, parts))
-    correction, shift = np.empty((batch, count)), np.empty((batch, count))
-    lanes, piece = max(1, min(LANES, batch)), max(1, min(CHUNK, batch))
-    here, weights_here = np.empty((theta.shape[1], lanes)), np.empty((held, lanes))
+@njit(**OPTIONS)
+def remainders(theta: Real, phi: Real, coefficients: Real, packed: Real, loads: Real) -> Real:
+    """`Σ φ_q f_q - Σ θ_q A_q c` for the coefficients `(B, n)`, `(B, n)`."""
+    batch, size = coefficients.shape
+    lanes = max(1, min(LANES, batch))
+    result = np.empty((batch, size))
+    here, weights = np.empty((theta.shape[1], lanes)), np.empty((phi.shape[1], lanes))
     work, x, r = np.empty((packed.shape[0], lanes)), np.empty((size, lanes)), np.empty((size, lanes))
     transposed = np.ascontiguousarray(loads.T)
-    duals = np.empty((piece, count, size))
-    z, y = np.zeros((piece * parts, rows.shape[0])), np.empty((piece * parts, rows.shape[1]))
-    for first in range(0, batch, piece):
-        last = min(first + piece, batch)
-        for start in range(first, last if count else first, lanes):
-            stop = min(start + lanes, last)
-            _take(theta, start, here)
-            _take(phi, start, weights_here)
-            _take(coefficients, start, x)
-            np.dot(packed, here, work)
-            np.dot(transposed, weights_here, r)
-            _remainder(work, size, x, r)
-            _factorise(size, work)
-            _dual_solutions(functionals, work, x, r, duals[start - first : stop - first], correction[start:stop])
-        for i in range(last - first):
-            b = first + i
-            z[i * parts, :held] = phi[b]
-            _combination(z[i * parts], fixed, theta, b, coefficients[b])
-            scale = _weighted(z[i * parts], term_weights)
-            for s in range(count):
-                z[i * parts + 1 + s, held + s] = 1.0
-                _combination(z[i * parts + 1 + s], fixed, theta, b, duals[i, s])
-                shift[b, s] = _weighted(duals[i, s], lengths) * scale
-        np.dot(z[: (last - first) * parts], rows, y[: (last - first) * parts])
-        for i in range(last - first):
-            for part in range(parts):
-                norm[first + i, part] = _norm(y[i * parts + part])
-                noise[first + i, part] = _weighted(z[i * parts + part], weights)
-    return norm, noise, correction, shift
+    for first in range(0, batch, lanes):
+        _take(theta, first, here)
+        _take(phi, first, weights)
+        _take(coefficients, first, x)
+        np.dot(packed, here, work)
+        np.dot(transposed, weights, r)
+        _remainder(work, size, x, r)
+        for i in range(size):
+            for lane in range(min(lanes, batch - first)):
+                result[first + lane, i] = r[i, lane]
+    return result

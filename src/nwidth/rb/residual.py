@@ -27,6 +27,7 @@ from nwidth.rb.compensated import remainder_squares
 from nwidth.rb.orthonormal import extend
 from nwidth.rb.products import FreeProduct, fast, magnitude, rowwise
 from nwidth.rb.rounding import gamma, longest_row, product_operations, products, row_sum
+from nwidth.rb.steps import Steps
 from nwidth.spaces.base import InnerProduct
 
 #: Vectors that are looked at together.
@@ -55,6 +56,11 @@ class ResidualModel:
         """`w_k` with: the computed ‖Σ z_k ρ_k‖ plus Σ_k |z_k| w_k is a bound, rounding online included, `(K,)`."""
         operations = self.rows.shape[0] + 4
         return self.defects + 1.01 * self.gain * gamma(operations) * np.linalg.norm(self.rows, axis=1)
+
+    @cached_property
+    def steps(self) -> Steps:
+        """The rows of the terms without the zeros behind them."""
+        return Steps.of(self.rows, self.fixed, self.levels)
 
     def truncate(self, modes: int, terms: int) -> "ResidualModel":
         """The same for the first `modes` modes."""

@@ -1,0 +1,138 @@
+"""Many queries at once: residuals of reduced solutions and of reduced dual solutions, and output corrections.
+
+The residual's coordinates are `y = Σ_q,j (-θ_q c_j) ρ_jq` plus those of the loads or of a functional. A mode's rows
+ρ_jq end where the residual's basis ended when the mode was added, so that the product takes steps and half the work of
+a full one (`nwidth.rb.steps`). Queries are the innermost axis.
+
+For an output l·u any vector in place of the dual solution gives a valid limit. Where l = κ f for the one load f (a
+compliant output), Galerkin's dual solution is κ/φ times the primal one: no system to solve, and no product of its own.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from nwidth.core.arrays import Real
+from nwidth.rb.batched import CHUNK, OPTIONS, remainders, solve_each
+from nwidth.rb.model import ReducedModel
+from nwidth.rb.residual import ResidualModel
+
+#: A functional that differs from a multiple of the load by less than this, relative to itself, counts as compliant.
+_COMPLIANT = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """Norms of the residuals and bounds of their rounding, `(B, 1 + s)`: first column the coefficients, then the dual
+    solutions of the outputs. Corrections `z_i · (f_N - A_N c)` of the outputs, and bounds of their rounding, `(B, s)`.
+    """
+
+    norm: Real
+    noise: Real
+    correction: Real
+    shift: Real
+
+
+def residuals(model: ReducedModel, residual: ResidualModel, theta: Real, phi: Real, coefficients: Real) -> Residuals:
+    """For θ `(B, Q_A)`, φ `(B, Q_f)` and any coefficients `(B, n)`; NaN where a dual system has no solution."""
+    theta, phi, coefficients = (np.ascontiguousarray(part, dtype=np.float64) for part in (theta, phi, coefficients))
+    query = _Query(model, residual, theta, phi, coefficients)
+    parts = [query.primal(), *(query.dual(i) for i in range(len(model.functionals)))]
+    norm, noise, correction, shift = (np.stack(rows, axis=1) for rows in zip(*parts, strict=True))
+    return Residuals(norm, noise, correction[:, 1:], shift[:, 1:])
+
+
+class _Query:
+    """A batch of queries with what their residuals share."""
+
+    def __init__(self, model: ReducedModel, residual: ResidualModel, theta: Real, phi: Real, coefficients: Real):
+        self.model, self.residual, self.theta, self.coefficients = model, residual, theta, coefficients
+        self.phi = np.ascontiguousarray(phi.T)
+        self.y = _coordinates(residual, theta, coefficients)
+        weights, terms = residual.weights, len(model.matrices)
+        self.fixed, self.table = weights[: residual.fixed], weights[residual.fixed :].reshape(-1, terms)
+        self.noise = _weighted(theta, coefficients, self.table)
+        held = len(model.loads)
+        # the reduced residual, which only outputs need, and by how much rounding moves it
+        none = np.zeros_like(coefficients)
+        outputs = bool(len(model.functionals))
+        self.rest = remainders(theta, phi, coefficients, model.packed, model.loads) if outputs else none
+        own = model.term_weights
+        self.rounding = np.abs(phi) @ own[:held] + _weighted(theta, coefficients, own[held:].reshape(-1, terms))
+
+    def primal(self) -> tuple[Real, Real, Real, Real]:
+        """Norm, noise; no correction."""
+        count, none = len(self.phi), np.zeros(len(self.theta))
+        norm = _norms(self.y, np.ones(len(self.theta)), self.residual.rows[:count], self.phi)
+        return norm, np.abs(self.phi.T) @ self.fixed[:count] + self.noise, none, none
+
+    def dual(self, i: int) -> tuple[Real, Real, Real, Real]:
+        """Norm, noise, correction and its rounding for one output."""
+        model, batch = self.model, len(self.theta)
+        kappa = self._compliance(i)
+        if kappa is None:
+            z = solve_each(self.theta, model.packed, model.functionals[i])
+            scale, y = np.ones(batch), _coordinates(self.residual, self.theta, z)
+            noise = _weighted(self.theta, z, self.table)
+        else:
+            z, y, noise = self.coefficients, self.y, self.noise
+            nonzero = self.phi[0] != 0
+            scale = np.where(nonzero, kappa / np.where(nonzero, self.phi[0], 1.0), 0.0)
+        place = len(model.loads) + i
+        norm = _norms(y, scale, self.residual.rows[place : place + 1], np.ones((1, batch)))
+        correction = scale * np.einsum("bn,bn->b", z, self.rest)
+        shift = np.abs(scale) * (np.abs(z) @ model.lengths) * self.rounding
+        return norm, self.fixed[place] + np.abs(scale) * noise, correction, shift
+
+    def _compliance(self, i: int) -> float | None:
+        """κ where the functional is κ times the only load, both in the basis and in the residual's; else None."""
+        model, rows, place = self.model, self.residual.rows, len(self.model.loads) + i
+        if len(model.loads) != 1 or not model.loads[0].any():
+            return None
+        load, functional = model.loads[0], model.functionals[i]
+        kappa = float(load @ functional / (load @ load))
+        apart = np.linalg.norm(functional - kappa * load) <= _COMPLIANT * np.linalg.norm(functional)
+        beyond = np.linalg.norm(rows[place] - kappa * rows[0]) <= _COMPLIANT * np.linalg.norm(rows[place])
+        return kappa if apart and beyond else None
+
+
+def _coordinates(residual: ResidualModel, theta: Real, coefficients: Real) -> list[Real]:
+    """The terms' share of the coordinates, `(M, CHUNK)` at a time."""
+    pieces = []
+    for first in range(0, len(theta), CHUNK):
+        here = slice(first, first + CHUNK)
+        pieces.append(residual.steps.coordinates(theta[here].T, coefficients[here].T))
+    return pieces
+
+
+def _weighted(theta: Real, coefficients: Real, weights: Real) -> Real:
+    """`Σ_j,q |θ_q c_j| w_jq`, `(B,)`, for weights `(n, Q_A)`."""
+    return np.einsum("bn,bn->b", np.abs(coefficients), np.abs(theta) @ weights.T)
+
+
+def _norms(pieces: list[Real], scale: Real, rows: Real, amounts: Real) -> Real:
+    """`‖scale y + Σ_k amounts_k ρ_k‖₂`, `(B,)`, for rows ρ `(F, M)` and amounts `(F, B)`."""
+    norm, first = np.empty(len(scale)), 0
+    for y in pieces:
+        here = slice(first, first + y.shape[1])
+        _norm(y, scale[here], np.ascontiguousarray(rows), np.ascontiguousarray(amounts[:, here]), norm[here])
+        first += y.shape[1]
+    return norm
+
+
+@njit(**OPTIONS)
+def _norm(y: Real, scale: Real, rows: Real, amounts: Real, norm: Real) -> None:
+    batch, total = y.shape[1], np.empty(y.shape[1])
+    norm[:] = 0.0
+    for m in range(y.shape[0]):
+        for b in range(batch):
+            total[b] = scale[b] * y[m, b]
+        for k in range(rows.shape[0]):
+            value = rows[k, m]
+            for b in range(batch):
+                total[b] += amounts[k, b] * value
+        for b in range(batch):
+            norm[b] += total[b] * total[b]
+    for b in range(batch):
+        norm[b] = np.sqrt(norm[b])
