@@ -4,7 +4,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as sla
 
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.storable import Parts, Storable
@@ -54,12 +53,14 @@ class RandomEvolution(AffineEvolution, Storable):
         self.space = MeshSpace(np.arange(size + 1.0)[:, None], elements, free, energy, self._mass, "line")
         self.stepping = Stepping(dt, count, scheme, every)
         names = tuple(f"t{q}" for q in range(terms - 1)) + tuple(f"s{k}" for k in range(starts))
-        box = Box(names, low=[0.2] * (terms - 1) + [-1.0] * starts, high=[5.0] * (terms - 1) + [1.0] * starts)
         pieces = 5
         self.signals = Signals(
             ("h", "p"), (0.2, -1.0), (5.0, 1.0), log=(True, False), pieces=pieces, length=dt * count / pieces
         )
-        self.parameters = Joint((box, self.signals))
+        self.parameters = self.signals
+        if names:
+            low, high = [0.2] * (terms - 1) + [-1.0] * starts, [5.0] * (terms - 1) + [1.0] * starts
+            self.parameters = Joint((Box(names, low, high), self.signals))
         self.stability = MinTheta(np.ones(terms), 1e-10)
 
     def terms(self) -> AffineTerms:
@@ -150,6 +151,59 @@ def space_time_error(problem: AffineEvolution, mu: Mu, levels: Array, points: Ar
     return np.sqrt(total)
 
 
-def sparse_inverse(matrix: Any) -> Any:
-    """A solver, for closed forms."""
-    return sla.splu(sp.csc_array(matrix)).solve
+STEPPING = Stepping(0.01, 50)
+
+
+class HeatLine(AffineEvolution):
+    """`∂t u = κ ∂xx u` on (0, 1), u = 0 at both ends, u(x, 0) = a sin(πx), by linear elements.
+
+    Sines are their eigenvectors: the time-discrete solution is `a g^k sin(πx)` with g the amplification factor
+    at `eigenvalue` κ λ.
+    """
+
+    parameters = Box(("kappa", "a"), low=(0.1, -1.0), high=(2.0, 1.0))
+
+    def __init__(self, cells: int = 20, stepping: Stepping = STEPPING):
+        self.stepping, step = stepping, 1.0 / cells
+        nodes = np.linspace(0.0, 1.0, cells + 1)
+        ends, inner = np.full(cells, -1.0), np.where((nodes > 0) & (nodes < 1), 2.0, 1.0)
+        stiffness = sp.csr_array(sp.diags_array([ends, inner, ends], offsets=[-1, 0, 1])) / step
+        mass = sp.csr_array(sp.diags_array([-ends, 2 * inner, -ends], offsets=[-1, 0, 1])) * (step / 6)
+        free = (nodes > 0) & (nodes < 1)
+        self._terms = AffineTerms((sp.csr_array(stiffness),), np.zeros((1, cells + 1)), free, np.zeros(cells + 1))
+        self._mass = Form(mass, step / 3 * (1 - 1e-12))
+        cosine = np.cos(np.pi * step)
+        self.eigenvalue = 6 / step**2 * (1 - cosine) / (2 + cosine)
+        self.sine = np.sin(np.pi * nodes) * free
+        # ∫ v'² >= π² ∫ v² for v = 0 at the ends
+        energy = Form(sp.csr_array(stiffness), np.pi**2 * step / 3 * (1 - 1e-6))
+        pairs = np.stack([np.arange(cells), np.arange(1, cells + 1)], axis=1)
+        self.space = MeshSpace(nodes[:, None], pairs, free, energy, self._mass, "line")
+        self.stability = MinTheta(np.ones(1), 1e-12)
+
+    space: Any = None
+    stepping: Any = None
+    stability: Any = None
+
+    def terms(self) -> AffineTerms:
+        return self._terms
+
+    def mass(self) -> Form:
+        return self._mass
+
+    def coefficients(self, mu: Mu, times: Real) -> tuple[Real, Real]:
+        kappa = np.asarray(mu["kappa"], dtype=float)[:, None, None]
+        return np.repeat(kappa, len(times), axis=1), np.zeros((len(kappa), len(times), 1))
+
+    def starts(self, mu: Mu) -> tuple[Real, Real]:
+        return np.asarray(mu["a"], dtype=float)[:, None], self.sine[None]
+
+    def quantities(self) -> dict[str, Quantity]:
+        return {"middle": Quantity(np.where(np.arange(len(self.sine)) == len(self.sine) // 2, 1.0, 0.0))}
+
+    def exact(self, mu: Mu) -> Real:
+        """The time-discrete solution at the stored levels, `(B, T, N)`."""
+        x, weight = np.asarray(mu["kappa"]) * self.eigenvalue * self.stepping.dt, self.stepping.weight
+        factor = (1 - (1 - weight) * x) / (1 + weight * x)
+        levels = np.arange(self.stepping.every, self.stepping.count + 1, self.stepping.every)
+        return (np.asarray(mu["a"])[:, None] * factor[:, None] ** levels)[:, :, None] * self.sine

@@ -158,7 +158,7 @@ class EvolutionCertificate(Certificate):
     def output_limits(self, piece: Piece, bounds: Bounds) -> Real:
         """Limits of all outputs at the points of a piece, `(B, T, s)`, from the error in the M-norm."""
         weight = self.problem.stepping.weight
-        error = weight * bounds.error + (1 - weight) * bounds.before
+        error = bounds.error if weight == 1.0 else weight * bounds.error + (1 - weight) * bounds.before
         return error[:, :, None] * self.constants.functionals * (1 + 8 * EPS) + self.output_rounding(piece.points)
 
     def output_rounding(self, points: Real) -> Real:

@@ -99,7 +99,7 @@ class _Search:
         self.chosen: list[tuple[int, int]] = []
         _, starts = problem.starts(mu)
         if len(starts):
-            self._take(starts)
+            self._take(starts[: config.max_size])
 
     def step(self) -> bool:
         """One step; False when the search has ended. Raises WorkError where it cannot go on."""
