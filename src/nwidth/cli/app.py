@@ -7,6 +7,7 @@ import typer
 from nwidth._version import __version__
 from nwidth.cli import either, files, studies
 from nwidth.cli.demo import demo
+from nwidth.cli.exports import export
 
 STUDIES, EITHER, FILES = "A whole study (one YAML file)", "A study, or single files", "Models and data files"
 
@@ -49,6 +50,7 @@ app.command("fit", rich_help_panel=EITHER)(either.fit)
 app.command("refine", rich_help_panel=EITHER)(either.refine)
 app.command("predict", rich_help_panel=FILES)(files.predict)
 app.command("inspect", rich_help_panel=FILES)(files.inspect)
+app.command("export", rich_help_panel=FILES)(export)
 
 
 def main() -> None:
