@@ -1,0 +1,84 @@
+"""Mutants of empirical interpolation and its bounds: the suite must notice each."""
+
+from pathlib import Path
+
+import pytest
+from tests.mutants import test_mutants as harness
+from tests.mutants.test_mutants import Mutant
+
+BOUND = ("tests/certificates/test_interpolation_certificate.py",)
+INTERPOLANT = ("tests/rb/interpolation/test_interpolant.py",)
+TAYLOR = ("tests/rb/interpolation/test_taylor.py",)
+PROBLEM = ("tests/problems/test_non_affine.py",)
+
+MUTANTS = [
+    Mutant(
+        "a bound without the interpolation error",
+        "certificates/interpolation.py",
+        "self.total = (norm + self.change + self.rounding)",
+        "self.total = (norm + self.rounding)",
+        BOUND,
+    ),
+    Mutant(
+        "a bound without the error of the source",
+        "certificates/interpolation.py",
+        "+ errors.source * self._constant\n",
+        "\n",
+        BOUND,
+    ),
+    Mutant(
+        "a bound without the error of the reaction",
+        "certificates/interpolation.py",
+        "+ errors.reaction * self._constant * (self._constant * size + mean_lift)",
+        "+ 0.0 * mean_lift",
+        BOUND,
+    ),
+    Mutant(
+        "an output limit without the interpolation of the primal",
+        "certificates/interpolation.py",
+        "(total / self.root) + self.change * size + rounding",
+        "(total / self.root) + rounding",
+        BOUND,
+    ),
+    Mutant(
+        "a bound for a lift that costs nothing",
+        "certificates/interpolation.py",
+        "errors.diffusion * (size + lift)",
+        "errors.diffusion * size * 0.01",
+        BOUND,
+    ),
+    Mutant(
+        "one more point that passes for a proof",
+        "certificates/interpolation.py",
+        'if self.error == "next point":',
+        'if self.error == "nowhere":',
+        BOUND,
+    ),
+    Mutant(
+        "the largest error over a sample of the points",
+        "certificates/interpolation_error.py",
+        'largest = {role: part.max(axis=1)',
+        'largest = {role: part[:, ::40].max(axis=1)',
+        BOUND,
+    ),
+    Mutant("a remainder without the operator", "rb/interpolation/taylor.py", "self.gain * rest", "rest", TAYLOR),
+    Mutant("a Taylor series without factorials", "rb/interpolation/taylor.py", "prod(factorial(b)", "prod(2 * factorial(b)", TAYLOR),
+    Mutant("half the distance", "rb/interpolation/taylor.py", "distance = np.abs(", "distance = 0.5 * np.abs(", TAYLOR),
+    Mutant(
+        "a projector in the wrong norm",
+        "rb/interpolation/interpolant.py",
+        "right.T @ self.operator @ left",
+        "self.operator @ left",
+        INTERPOLANT,
+    ),
+    Mutant("pivots of the transpose", "rb/interpolation/selection.py", "la.qr(basis, mode", "la.qr(basis[:, ::-1], mode", INTERPOLANT),
+    Mutant("points that are not nested", "rb/interpolation/interpolant.py", "self.points[:terms], int(", "self.points[-terms:], int(", INTERPOLANT),
+    Mutant("a load that forgets the lift", "problems/non_affine.py", "if forms.lift.any():", "if not forms.lift.any():", PROBLEM),
+    Mutant("a reaction that is left out of the constant", "problems/non_affine.py", "np.minimum(least, 0.0)", "0.0 * np.minimum(least, 0.0)", PROBLEM),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+def test_the_suite_notices(mutant: Mutant, tmp_path: Path) -> None:
+    harness.test_the_suite_notices(mutant, tmp_path)
