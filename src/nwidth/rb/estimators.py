@@ -161,6 +161,6 @@ def galerkin(terms: AffineTerms, basis: Real, theta: Real, phi: Real) -> Real:
 
 def _orthonormal(terms: AffineTerms, functionals: Real, inner: InnerProduct, basis: Real) -> OrthonormalResidual:
     builder = ResidualBuilder(terms, functionals, inner, len(basis))
-    if len(basis):
-        builder.add(np.ascontiguousarray(basis), np.ones(len(basis)))
+    for mode in basis:  # one after the other, as a search adds them: each knows what went before
+        builder.add(np.array(mode[None]), np.ones(1))
     return OrthonormalResidual(builder.model())

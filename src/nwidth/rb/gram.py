@@ -37,8 +37,8 @@ class GramResidual:
     def build(cls, terms: AffineTerms, inner: InnerProduct, basis: Real) -> "GramResidual":
         """The table for a basis `(n, N)` that vanishes where values are prescribed, in float64 as usual."""
         functionals = Functionals(terms, basis)
-        vectors = functionals.quick(np.eye(functionals.count))
-        return cls(vectors @ inner.riesz(vectors).T, len(terms.loads), len(terms.matrices))
+        representatives = inner.riesz(functionals.quick(np.eye(functionals.count)))
+        return cls(representatives @ inner.apply(representatives).T, len(terms.loads), len(terms.matrices))
 
     @property
     def missing(self) -> str:

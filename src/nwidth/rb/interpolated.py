@@ -24,15 +24,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
+from nwidth.rb.interpolated_kernel import CHUNK, interpolate
 from nwidth.rb.rounding import EPS, gamma
+from nwidth.rb.threads import one_thread
 
 _TINY = float(np.finfo(np.float64).tiny)
-#: Queries that are evaluated by one set of matrix products.
-_CHUNK = 256
 _NUMBERS = ("slack", "loads", "terms", "kept", "remainder")
 _ARRAYS = ("functions", "magic", "gram", "sizes", "heights", "defects")
 
@@ -86,9 +85,9 @@ class InterpolatedResidual:
         return np.ascontiguousarray(self.functions[:, self.magic].T)
 
     @cached_property
-    def _reach(self) -> Real:
-        """`Σ_k g_k |q_jk|`, `(m,)`."""
-        return np.abs(self.functions) @ self.sizes
+    def _per_point(self) -> Real:
+        """Heights, defects and `Σ_k g_k |q_jk|`, `(3, m)`."""
+        return np.stack([self.heights, self.defects, np.abs(self.functions) @ self.sizes])
 
     def norms(self, theta: Real, phi: Real, coefficients: Real) -> tuple[Real, Real]:
         """The interpolated norm and what must be added to it, both `(B,)`: `‖r‖_{X⁻¹} <= norm + noise`.
@@ -101,35 +100,21 @@ class InterpolatedResidual:
                 f"got {theta.shape[1]} terms, {phi.shape[1]} loads and {coefficients.shape[1]} coefficients; this "
                 f"residual belongs to {self.terms}, {self.loads} and {self.kept}"
             )
-        norm, noise = np.empty(len(theta)), np.empty(len(theta))
-        for first in range(0, len(theta), _CHUNK):
-            part = slice(first, first + _CHUNK)
-            padded = np.zeros((len(theta[part]), self.modes))
-            padded[:, : self.kept] = coefficients[part]
-            norm[part], noise[part] = self._norms(combination(theta[part], phi[part], padded))
-        return norm, noise
-
-    def _norms(self, zeta: Real) -> tuple[Real, Real]:
-        b = solve_triangular(
-            self._triangle, zeta[:, self.magic].T, lower=True, unit_diagonal=True, check_finite=False
-        ).T
-        magnitudes = np.abs(b)
-        level = magnitudes @ self.heights
-        norm = np.sqrt(np.maximum(np.einsum("bi,bi->b", b @ self.gram, b), 0.0))
+        arguments = [np.ascontiguousarray(part, dtype=np.float64) for part in (theta, phi, coefficients)]
+        whole = self.remainder is None
+        with one_thread(self.functions.size * min(len(theta), CHUNK)):
+            sums = interpolate(
+                *arguments, self.functions, self._triangle, self.magic, self.gram, self.sizes, self._per_point, whole
+            )
+        square, level, defect, reach, left, own = sums.T
+        norm = np.sqrt(np.maximum(square, 0.0))
         # rounding of the square, as a change of its root: √(s + d) <= √s + min(√d, d / 2√s)
         wrong = (gamma(2 * self.points + 12) + self.slack) * level**2
         with np.errstate(divide="ignore", invalid="ignore"):
             rounding = np.fmin(np.sqrt(wrong), wrong / (2 * norm))
-        noise = rounding + magnitudes @ self.defects + self._left(zeta, b, magnitudes)
-        return norm, noise * (1 + gamma(len(self.sizes) + self.points + 32)) + 2 * EPS * norm + _TINY
-
-    def _left(self, zeta: Real, b: Real, magnitudes: Real) -> Real:
-        """`Σ_k g_k |e_k|` with the rounding of e."""
-        if self.remainder is not None:
-            return np.full(len(zeta), self.remainder)
-        scale = gamma(self.points + 4)
-        left = np.abs(zeta - b @ self.functions) @ self.sizes
-        return left + scale * (np.abs(zeta) @ self.sizes + magnitudes @ self._reach)
+        remainder = left + gamma(self.points + 4) * (own + reach) if whole else np.full(len(norm), self.remainder)
+        noise = (rounding + defect + remainder) * (1 + gamma(len(self.sizes) + self.points + 32))
+        return norm, noise + 2 * EPS * norm + _TINY
 
     def truncate(self, modes: int, terms: int) -> "InterpolatedResidual":
         """The same for the first `modes` modes: valid for them, and as sharp as before only for coefficients near the
