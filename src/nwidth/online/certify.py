@@ -2,12 +2,18 @@
 
 from nwidth.certificates.base import Certificate
 from nwidth.certificates.conformal import calibrate
+from nwidth.certificates.interpolation import InterpolationCertificate
+from nwidth.certificates.parabolic import EvolutionCertificate
 from nwidth.certificates.reduced import ReducedCertificate
+from nwidth.certificates.reduced_residual import ReducedResidualCertificate
 from nwidth.certificates.residual import ResidualCertificate
 from nwidth.core.errors import InputError
 from nwidth.online.wrappers import Certified
-from nwidth.problems.base import Problem, is_coercive
+from nwidth.problems.base import Coercive, Problem, is_coercive
+from nwidth.problems.parabolic import AffineEvolution
 from nwidth.rb.galerkin import ReducedBasis
+from nwidth.rb.interpolation.problem import Interpolated
+from nwidth.rb.parabolic import ReducedEvolution
 from nwidth.snapshots.base import Snapshots
 from nwidth.surrogates.base import Surrogate
 
@@ -22,8 +28,9 @@ def certify(
 ) -> Certified:
     """The surrogate with a limit on every answer.
 
-    A guaranteed bound where the problem is linear with a stability constant (a reduced basis is bounded from its
-    coefficients alone, any other field by its residual). Otherwise pass `holdout`, runs that the surrogate has never
+    A guaranteed bound where the problem is linear with a stability constant: whatever answers in a basis for an affine
+    problem is bounded from its coefficients alone, with interpolated coefficients or in time too; any other field by
+    its residual. Otherwise pass `holdout`, runs that the surrogate has never
     seen, for a calibrated limit that holds for about `level` of the cases drawn the same way.
 
     Raises InputError where neither is possible, with what is missing.
@@ -43,11 +50,22 @@ def _certificate(
             "nothing to certify against: pass the problem for a guaranteed bound, or holdout=snapshots (unseen runs) "
             "for a calibrated one"
         )
+    if isinstance(surrogate, ReducedEvolution) and isinstance(problem, AffineEvolution):
+        return EvolutionCertificate.build(surrogate, problem)
+    if isinstance(surrogate, ReducedBasis) and isinstance(surrogate.problem, Interpolated):
+        return InterpolationCertificate.build(surrogate, problem)
     if is_coercive(problem):
-        if isinstance(surrogate, ReducedBasis):
-            return ReducedCertificate.build(surrogate, problem)
-        return ResidualCertificate(problem)
+        return _of_the_residual(surrogate, problem)
     raise InputError(
         f"no guarantee is possible for {type(problem).__name__}: it is not both Linear and Stable (a stability "
         "constant is missing). Pass holdout=snapshots (unseen runs), level=0.9 for a calibrated limit"
     )
+
+
+def _of_the_residual(surrogate: Surrogate, problem: Coercive) -> Certificate:
+    """From reduced coefficients where the surrogate has them and the problem separates, else from the field."""
+    if isinstance(surrogate, ReducedBasis):
+        return ReducedCertificate.build(surrogate, problem)
+    if ReducedResidualCertificate.applies(surrogate, problem):
+        return ReducedResidualCertificate.build(surrogate, problem)
+    return ResidualCertificate(problem)
