@@ -30,8 +30,8 @@ from nwidth.rb.rounding import gamma, longest_row, product_operations, products,
 from nwidth.rb.steps import Steps
 from nwidth.spaces.base import InnerProduct
 
-#: Vectors that are looked at together.
-_PIECE = 32
+#: Vectors that are looked at together: at most so many, and this part of those that are held.
+_PIECE, _SHARE = 32, 0.1
 #: Entries that are summed by one product: long sums round more, short ones take longer.
 _WIDTH = 2048
 
@@ -157,14 +157,18 @@ class ResidualBuilder:
         w, lengths = self._w[: self._used], self._lengths()
         square = 0.0
         scale = gamma(product_operations(w.shape[1], _WIDTH) + self._magnitude.operations) * self._magnitude.norm
-        for first in range(0, len(w), _PIECE):
-            piece, rest = w[first : first + _PIECE], w[first:]
+        step = self._piece()
+        for first in range(0, len(w), step):
+            piece, rest = w[first : first + step], w[first:]
             gram = products(self._inner.apply(piece), rest, _WIDTH)
             gram[:, : len(piece)] -= np.eye(len(piece))
-            deviation = np.abs(gram) + scale * np.outer(lengths[first : first + _PIECE], lengths[first:])
+            deviation = np.abs(gram) + scale * np.outer(lengths[first : first + step], lengths[first:])
             # the matrix is symmetric: what is right of the block on the diagonal counts twice
             square += float(np.sum(deviation[:, : len(piece)] ** 2) + 2 * np.sum(deviation[:, len(piece) :] ** 2))
         return float(np.sqrt(1 + np.sqrt(square)))
+
+    def _piece(self) -> int:
+        return max(1, min(_PIECE, int(_SHARE * self._used)))
 
     def _lengths(self) -> Real:
         """Euclidean lengths of W's vectors, `(M,)`."""
@@ -178,9 +182,8 @@ class ResidualBuilder:
         for k, functional in enumerate(self._fixed):
             diagonal = sp.csr_array(sp.diags_array(functional))  # the functional itself, as a product without rounding
             defects[k] = self._defect([diagonal], ones, rows[k : k + 1, : self._levels[0]], lengths)[0]
-        place, mode = fixed, 0
+        place, mode, step = fixed, 0, max(1, self._piece() // count)
         for block in self._modes:
-            step = max(1, _PIECE // count)
             for first in range(0, len(block), step):
                 modes = block[first : first + step]
                 mode, stop = mode + len(modes), place + count * len(modes)
