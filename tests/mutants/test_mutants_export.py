@@ -30,7 +30,7 @@ MUTANTS = [
         "C: work that depends on the data",
         TEMPLATES,
         "k < K_; ++k) {\n        const",
-        "(k < K_) && (weighted < 1e9); ++k) {\n        const",
+        "(k < K_) && (z[K_ - 1U] < 0.0); ++k) {\n        const",
         C,
     ),
     Mutant("C: numbers of six digits", "rb/export/text.py", "float(value).hex()", "f'{float(value):.6e}'", C),
@@ -71,8 +71,8 @@ MUTANTS = [
     Mutant(
         "terms that are not semidefinite pass",
         "rb/matrix_stability.py",
-        "quotient < -_SEMIDEFINITE",
-        "quotient < -1e9",
+        "(known.constants(theta).lower > 0).all()",
+        "known is not None",
         MATRICES,
     ),
     Mutant(

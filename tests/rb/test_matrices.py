@@ -170,15 +170,32 @@ def test_semidefinite_terms_that_live_on_parts_are_proven():
     assert problem.constant(mu).proven
 
 
+def test_a_term_that_is_slightly_indefinite_is_paid_for():
+    """The comparison counts the defect of each term: still a proof, with a smaller constant."""
+    terms = given_terms(size=10, terms=2, loads=1)
+    skewed = sp.csr_array(terms.matrices[1] - 1.8 * sp.eye_array(11))
+    assert la.eigvalsh(skewed.toarray())[0] < -0.5
+    for product in (None, np.eye(11)):
+        problem = from_matrices(
+            [50 * terms.matrices[0], skewed], terms.loads, (["1", "k"], ["1"]), product,
+            parameters={"k": (0.5, 1.5)}, free=terms.free,
+        )  # fmt: skip
+        mu = problem.parameters.sample(range(20), 0)
+        mu = {"k": np.concatenate([mu["k"], [0.5, 1.5]])}
+        found, (low, high) = problem.constant(mu), dense_constants(problem, mu)
+        assert found.proven
+        assert (found.lower <= low).all() and (found.upper >= high).all() and (found.lower > 0.3 * low).all()
+
+
 class TestWithoutAProof:
-    """A term that is not semidefinite: no theorem here, and no promise."""
+    """A term that is far from semidefinite: no theorem here, and no promise."""
 
     @staticmethod
     def problem(**options):
         terms = given_terms(size=10, terms=2, loads=1)
-        skewed = terms.matrices[1] - 0.9 * sp.eye_array(11) * la.eigvalsh(terms.matrices[1].toarray())[-1] * 0.2
+        skewed = sp.csr_array(terms.matrices[1] - 4.0 * sp.eye_array(11))
         return from_matrices(
-            [50 * terms.matrices[0], sp.csr_array(skewed)], terms.loads, (["1", "k"], ["1"]),
+            [3 * terms.matrices[0], skewed], terms.loads, (["1", "k"], ["1"]),
             parameters={"k": (0.5, 1.5)}, free=terms.free, **options,
         )  # fmt: skip
 
@@ -186,6 +203,7 @@ class TestWithoutAProof:
         problem = self.problem()
         assert isinstance(problem.stability, SampledStability)
         assert "A_terms[1] is not positive semidefinite" in problem.stability.missing
+        assert "stability=nw.rb.successive_constraints" in problem.stability.missing
         answer = nw.certify(nw.rb.Greedy(tol=1e-3, training=20).fit(problem=problem), problem).predict(
             problem.parameters.sample(range(5), 0)
         )
@@ -200,6 +218,20 @@ class TestWithoutAProof:
         assert not found.proven
         assert (found.lower >= low * (1 - 1e-9)).all() and (found.upper <= high * (1 + 1e-9)).all()
         np.testing.assert_allclose(found.lower, low, rtol=0.02)
+
+    def test_successive_constraints_prove_what_min_theta_cannot(self, tmp_path):
+        problem = self.problem(stability=nw.rb.successive_constraints)
+        reduced = nw.rb.Greedy(tol=1e-3, training=20).fit(problem=problem)
+        certified = nw.certify(reduced, problem)
+        mu = problem.parameters.sample(range(10), 3)
+        answer = certified.predict(mu)
+        assert isinstance(answer.guarantee, nw.Rigorous)
+        assert (problem.constant(mu).lower <= dense_constants(problem, mu)[0]).all()
+        u = exact(problem, mu)
+        assert (energy_error(problem, mu, u, answer.field) <= answer.bound).all()
+        nw.save(certified, tmp_path / "m.nwidth")
+        np.testing.assert_array_equal(nw.load(tmp_path / "m.nwidth").predict(mu).bound, answer.bound)
+        assert "Guaranteed." in nw.rb.to_c(certified)
 
     def test_a_constant_of_your_own_is_used(self):
         class Known(MinTheta):
