@@ -57,12 +57,18 @@ MUTANTS = [
     Mutant(
         "the largest error over a sample of the points",
         "certificates/interpolation_error.py",
-        'largest = {role: part.max(axis=1)',
-        'largest = {role: part[:, ::40].max(axis=1)',
+        "largest = {role: part.max(axis=1)",
+        "largest = {role: part[:, ::40].max(axis=1)",
         BOUND,
     ),
     Mutant("a remainder without the operator", "rb/interpolation/taylor.py", "self.gain * rest", "rest", TAYLOR),
-    Mutant("a Taylor series without factorials", "rb/interpolation/taylor.py", "prod(factorial(b)", "prod(2 * factorial(b)", TAYLOR),
+    Mutant(
+        "a Taylor series without factorials",
+        "rb/interpolation/taylor.py",
+        "prod(factorial(b)",
+        "prod(2 * factorial(b)",
+        TAYLOR,
+    ),
     Mutant("half the distance", "rb/interpolation/taylor.py", "distance = np.abs(", "distance = 0.5 * np.abs(", TAYLOR),
     Mutant(
         "a projector in the wrong norm",
@@ -71,11 +77,35 @@ MUTANTS = [
         "self.operator @ left",
         INTERPOLANT,
     ),
-    Mutant("pivots of the transpose", "rb/interpolation/selection.py", "la.qr(basis, mode", "la.qr(basis[:, ::-1], mode", INTERPOLANT),
-    Mutant("points that are not nested", "rb/interpolation/interpolant.py", "self.points[:terms], int(", "self.points[-terms:], int(", INTERPOLANT),
-    Mutant("a load that forgets the lift", "problems/non_affine.py", "if forms.lift.any():", "if not forms.lift.any():", PROBLEM),
-    Mutant("a reaction that is left out of the constant", "problems/non_affine.py", "np.minimum(least, 0.0)", "0.0 * np.minimum(least, 0.0)", PROBLEM),
-]  # fmt: skip
+    Mutant(
+        "pivots of the transpose",
+        "rb/interpolation/selection.py",
+        "la.qr(basis, mode",
+        "la.qr(basis[:, ::-1], mode",
+        INTERPOLANT,
+    ),
+    Mutant(
+        "points that are not nested",
+        "rb/interpolation/interpolant.py",
+        "self.points[:terms], int(",
+        "self.points[-terms:], int(",
+        INTERPOLANT,
+    ),
+    Mutant(
+        "a load that forgets the lift",
+        "problems/non_affine.py",
+        "if forms.lift.any():",
+        "if not forms.lift.any():",
+        PROBLEM,
+    ),
+    Mutant(
+        "a reaction that is left out of the constant",
+        "problems/non_affine.py",
+        "np.minimum(least, 0.0)",
+        "0.0 * np.minimum(least, 0.0)",
+        PROBLEM,
+    ),
+]
 
 
 @pytest.mark.slow

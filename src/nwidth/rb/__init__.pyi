@@ -15,4 +15,6 @@ from .stability import with_stability as with_stability
 from .interpolation.deim import DEIM as DEIM, QDEIM as QDEIM
 from .interpolation.eim import EIM as EIM, SymmetricEIM as SymmetricEIM
 from .interpolation.interpolant import Interpolant as Interpolant
+from .interpolation.matrices import InterpolatedMatrices as InterpolatedMatrices
+from .interpolation.matrices import interpolated_matrices as interpolated_matrices
 from .interpolation.problem import Interpolated as Interpolated, interpolated as interpolated
