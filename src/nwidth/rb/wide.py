@@ -129,8 +129,8 @@ class Functionals:
         for q, matrix in enumerate(map(sp.csr_array, self.terms.matrices)):
             images = np.ascontiguousarray((matrix @ self.basis.T).T) * self.terms.free
             rounding = gamma(longest_row(matrix) + 2) * row_sum(matrix) * lengths / form.root
-            table[:, q] = _dual_norms(form, images) + rounding
-        return np.concatenate([_dual_norms(form, self.terms.loads * self.terms.free), table.ravel()])
+            table[:, q] = dual_norms(form, images) + rounding
+        return np.concatenate([dual_norms(form, self.terms.loads * self.terms.free), table.ravel()])
 
 
 def long_product(matrix: sp.csr_array, rows: Array) -> Array:
@@ -139,7 +139,7 @@ def long_product(matrix: sp.csr_array, rows: Array) -> Array:
     return np.array([wide @ row.astype(LONG) for row in rows]).reshape(rows.shape)
 
 
-def _dual_norms(form: WideForm, r: Real) -> Real:
+def dual_norms(form: WideForm, r: Real) -> Real:
     """Upper bounds of `‖r‖_{X⁻¹} <= ‖z‖_X + ‖r - X z‖₂ / √λ_min` in float64, rounding counted."""
     inner = form.inner
     z = inner.riesz(r)
