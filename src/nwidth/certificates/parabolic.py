@@ -45,7 +45,7 @@ from nwidth.rb.threads import one_thread
 _TINY = float(np.finfo(np.float64).tiny)
 _NORM = "norm of the mass, at each time level"
 _COVERS = ("reduction", "round-off")
-_REFERENCE = "the time-discrete full-order solution with the same scheme and steps"
+_REFERENCE = "the full-order solution in the same time steps (the steps' own error is not included either)"
 
 
 class Bounds(NamedTuple):
@@ -146,6 +146,7 @@ class EvolutionCertificate(Certificate):
             before = np.concatenate([error[:, None], found[:, :-1]], axis=1)
             total = energy[:, None] + stepping.dt * np.cumsum(known.q**2, axis=1) * (1 + gamma(len(norm[0]) + 8))
             error, energy = np.ascontiguousarray(found[:, -1]), np.where(np.isnan(total[:, -1]), np.inf, total[:, -1])
+            energy = energy * (1 + 4 * EPS)
             total = np.sqrt(np.where(np.isnan(total), np.inf, total)) * (1 + 4 * EPS)
             yield piece, Bounds(known.q, found, total, before, known.proven)
 
@@ -159,14 +160,15 @@ class EvolutionCertificate(Certificate):
         """Limits of all outputs at the points of a piece, `(B, T, s)`, from the error in the M-norm."""
         weight = self.problem.stepping.weight
         error = bounds.error if weight == 1.0 else weight * bounds.error + (1 - weight) * bounds.before
-        return error[:, :, None] * self.constants.functionals * (1 + 8 * EPS) + self.output_rounding(piece.points)
+        return error[:, :, None] * self.constants.functionals * (1 + 8 * EPS) + self.output_rounding(piece)
 
-    def output_rounding(self, points: Real) -> Real:
-        """What rounding does to computed outputs `(B, T, s)` of states `(B, T, n)`."""
+    def output_rounding(self, piece: Piece) -> Real:
+        """What rounding does to the computed outputs of a piece, `(B, T, s)`."""
         reduced = self.surrogate.model.reduced
-        values = self.surrogate.output_values(points)
-        # the states at points were rounded once or twice more than those at levels, from which the residual is formed
-        exact = np.abs(points) @ (reduced.output_weights * (1 + 8 / max(reduced.operations, 1)))
+        values = self.surrogate.output_values(piece.points)
+        # the bound is for the point of the rounded levels, from which the computed one differs by some ε of either
+        size = np.abs(piece.points) + np.abs(piece.before)
+        exact = size @ (reduced.output_weights * (1 + 16 / max(reduced.operations, 1)))
         return exact + 4 * EPS * (np.abs(values) + np.abs(reduced.offsets)) + _TINY
 
     def reconstruction(self, levels: Real) -> Real:

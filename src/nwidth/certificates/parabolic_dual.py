@@ -111,7 +111,7 @@ class DualEvolutionCertificate(Certificate):
         for piece, bounds in primal.stream(mu):
             past.append(self._kept(piece, bounds))
             first_order = primal.output_limits(piece, bounds)
-            rounding = primal.output_rounding(piece.points)
+            rounding = primal.output_rounding(piece)
             errors = bounds.error + primal.reconstruction(piece.levels)
             for k in stepping.stored(piece.first, piece.last):
                 found, steps = self._limits(past, int(k) + 1)
@@ -192,8 +192,10 @@ class _Backwards:
             self.error, found.q, found.coercive, found.upper, found.jump, dt, self.stepping.weight
         )[:, -1].copy()  # fmt: skip
         self._sum(past.p, found.q, found.coercive)
-        lengths = self.model.reduced.lengths
-        rounding = np.linalg.norm(points, axis=2) * past.gap + (np.abs(points) @ lengths) * past.noise
+        # the computed points differ from those of the rounded levels by some ε of the levels
+        before = np.concatenate([self.state[:, None], levels[:, :-1]], axis=1)
+        tested = np.abs(points) + 16 * EPS * (np.abs(before) + np.abs(levels))
+        rounding = np.linalg.norm(tested, axis=2) * past.gap + (tested @ self.model.reduced.lengths) * past.noise
         self.defect += dt * rounding.sum(axis=1)
         self.state = np.ascontiguousarray(levels[:, -1])
         self.steps += past.p.shape[1]

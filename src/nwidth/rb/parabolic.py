@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
+import scipy.sparse as sp
 
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
@@ -45,6 +46,11 @@ class Piece(NamedTuple):
     start: Real
     points: Real
     levels: Real
+
+    @property
+    def before(self) -> Real:
+        """The states before each step, `(B, T, n)`."""
+        return np.concatenate([self.start[:, None], self.levels[:, :-1]], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,16 +165,22 @@ def _numbers(problem: AffineEvolution) -> dict[str, Array]:
     """What the reduced model was made from."""
     terms, one = problem.terms(), problem.parameters.sample(range(1), 0)
     quantities = problem.quantities().values()
+    probe = np.cos(1.0 + 0.7 * np.arange(problem.space.size) ** 1.1)[None]
     return {
-        "matrices": np.concatenate([[len(terms.matrices)], *(m.data for m in terms.matrices)]),
-        "mass": problem.mass().matrix.data,
+        "matrices": np.concatenate([entries(m) for m in terms.matrices]),
+        "mass": entries(problem.mass().matrix),
         "loads": terms.loads,
         "free dofs": terms.free,
         "lift": terms.lift,
-        "energy product": np.array([problem.space.inner("energy").lambda_min]),
+        "energy product": problem.space.inner("energy").apply(probe),
         "outputs": np.array([np.append(q.functional, q.offset) for q in quantities]),
         "initial states": problem.starts(one)[1],
     }
+
+
+def entries(matrix: sp.csr_array) -> Array:
+    """Places and values of a sparse matrix in one array."""
+    return np.concatenate([matrix.indptr, matrix.indices, matrix.data])
 
 
 def check_batch(surrogate: ReducedEvolution, prediction: Prediction) -> dict[str, Array]:
