@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.rb.affine_cases import Random, corners, energy_error, exact
-from tests.rb.compiled_c import Compiled, needs_compiler, rows_of
+from tests.rb.compiled_c import STRICTER, Compiled, needs_compiler, rows_of
 
 import nwidth as nw
 from nwidth.core.errors import InputError
@@ -282,10 +282,11 @@ class TestWithoutAProof:
 
 
 @needs_compiler
-@pytest.mark.parametrize("which", ["default", "own", "sampled"])
+@pytest.mark.parametrize("which", ["default", "own", "sampled", "successive"])
 def test_every_kind_of_constant_is_saved_and_exported(tmp_path, which):
-    if which == "sampled":
-        problem = TestWithoutAProof.problem(outputs={"mean": np.full(11, 1 / 11)})
+    if which in ("sampled", "successive"):
+        stability = nw.rb.successive_constraints if which == "successive" else None
+        problem = TestWithoutAProof.problem(outputs={"mean": np.full(11, 1 / 11)}, stability=stability)
     else:
         problem = made(
             product=np.diag(np.arange(1.0, 14.0)) if which == "own" else None,
@@ -302,7 +303,7 @@ def test_every_kind_of_constant_is_saved_and_exported(tmp_path, which):
     text = nw.rb.to_c(again, tmp_path / "m.c")
     assert ("Guaranteed." in text.partition("*/")[0]) == (which != "sampled")
     names = problem.parameters.names
-    model = Compiled(tmp_path / "m.c", len(names), 1)
+    model = Compiled(tmp_path / "m.c", len(names), 1, options=("-O2", *STRICTER))
     rows = rows_of(mu, names)
     np.testing.assert_allclose(model.table(rows, "bound"), a.bound, rtol=1e-6, atol=1e-15)
     name = next(iter(a.outputs))

@@ -68,6 +68,6 @@ def _cost(parts: Exported, cost: Cost) -> Iterator[str]:
     calls = ", ".join(f"{count} {name}" for name, count in sorted(cost.calls.items()))
     yield (
         f"One query: {cost.flops:,} additions and multiplications, {cost.divisions:,} divisions, calls: {calls}; "
-        "always the same (besides the stability constant, whose operations do not depend on the query either)."
+        "always the same. The stability constant comes on top: its loops are bounded by constants."
     )
     yield f"Memory: {cost.constants:,} bytes of constants, about {cost.stack:,} bytes of stack; nothing is allocated."
