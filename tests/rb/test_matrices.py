@@ -204,9 +204,9 @@ class TestWithoutAProof:
         assert isinstance(problem.stability, SampledStability)
         assert "A_terms[1] is not positive semidefinite" in problem.stability.missing
         assert "stability=nw.rb.successive_constraints" in problem.stability.missing
-        answer = nw.certify(nw.rb.Greedy(tol=1e-3, training=20).fit(problem=problem), problem).predict(
-            problem.parameters.sample(range(5), 0)
-        )
+        certified = nw.certify(nw.rb.Greedy(tol=1e-3, training=20).fit(problem=problem), problem)
+        answer = certified.predict(problem.parameters.sample(range(5), 0))
+        assert isinstance(certified.guarantee, nw.Estimate)
         assert isinstance(answer.guarantee, nw.Estimate) and "stability constant" in answer.guarantee.missing
         assert np.isfinite(answer.bound).all()
 

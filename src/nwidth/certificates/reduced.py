@@ -13,7 +13,7 @@ then holds it. Reference: Pierce and Giles, SIAM Review 42 (2000); Patera and Ro
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -37,6 +37,8 @@ from nwidth.surrogates.base import Surrogate
 
 _TINY = float(np.finfo(np.float64).tiny)
 _NORM = "energy norm"
+_RIGOROUS = Rigorous(_NORM, ("reduction", "round-off"))
+_UNPROVEN = Estimate(_NORM, "a proven stability constant")
 #: Columns of the basis by which a prediction is recognised.
 _PROBES = 16
 
@@ -72,8 +74,13 @@ class ReducedCertificate(Certificate):
 
     @property
     def guarantee(self) -> Guarantee:
-        """In the energy norm of A(mu), from the full-order solution; covers reduction and round-off."""
-        return Rigorous(_NORM, ("reduction", "round-off"))
+        """In the energy norm of A(mu), from the full-order solution; covers reduction and round-off. An Estimate where
+        the problem's stability constants are none that were proven."""
+        return _RIGOROUS if self._proven else _UNPROVEN
+
+    @cached_property
+    def _proven(self) -> bool:
+        return _stable(self.problem).constant(self.problem.parameters.sample(range(1), 0)).proven
 
     def answering(self, surrogate: Surrogate) -> Answering:
         """Single queries to the basis that this certificate belongs to go through one compiled call."""
@@ -99,7 +106,7 @@ class ReducedCertificate(Certificate):
         return replace(
             prediction,
             bound=limits.bound,
-            guarantee=self.guarantee if stability.proven else Estimate(_NORM, "a proven stability constant"),
+            guarantee=_RIGOROUS if stability.proven else _UNPROVEN,
             outputs=limits.outputs,
             reason=_reasons(limits.bound),
             stats=dict(prediction.stats) | {"floor": limits.floor},

@@ -40,7 +40,7 @@ class Exported:
             _refuse(f"got {certified.kind!r} with {certificate.kind!r}")
         parts = certificate.to_parts()
         problem = parts.children["problem"]
-        if "residual.rows" not in parts.arrays or "rows" not in ResidualModel.__dataclass_fields__:
+        if "residual.rows" not in parts.arrays:
             _refuse("the residual of this basis is not held in an orthonormal basis (fit it with that estimator)")
         if not isinstance(problem, Affine):
             _refuse(f"{type(problem).__name__} is not Affine")
