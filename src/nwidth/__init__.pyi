@@ -26,6 +26,7 @@ from .operators.wrap import wrap as wrap
 from .online.certify import certify as certify
 from .online.enrich import Enriching as Enriching
 from .online.enrich import enrich as enrich
+from .online.outputs import certify_outputs as certify_outputs
 from .online.refine import refine as refine
 from .problems.base import Problem as Problem
 from .snapshots.base import Snapshots as Snapshots

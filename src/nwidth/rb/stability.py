@@ -1,7 +1,7 @@
 """A proven coercivity constant for affine problems that know none."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, ClassVar, Self
 
@@ -14,7 +14,7 @@ from nwidth.core.errors import InputError
 from nwidth.core.expressions import Expression
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu
-from nwidth.problems.base import Affine, AffineTerms, Outputs, Quantity
+from nwidth.problems.base import Affine, AffineTerms, Outputs, Quantity, Stability
 from nwidth.problems.formulas import Formulas
 from nwidth.problems.min_theta import ThetaStability, ThetaStable
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
@@ -101,6 +101,11 @@ class WithStability(ThetaStable, Outputs, Storable):
     def stability(self) -> ThetaStability:
         """The constants that were added."""
         return self.constants
+
+    def constant(self, mu: Mu, field: Array | None = None) -> Stability:
+        """The constants at mu; NaN, and so no bound, where nothing above zero is proven."""
+        found = super().constant(mu)
+        return replace(found, lower=np.where(found.lower > 0, found.lower, np.nan))
 
     def terms(self) -> AffineTerms:
         """Those of the problem."""
