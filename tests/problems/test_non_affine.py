@@ -151,3 +151,17 @@ def test_what_cannot_be_is_refused():
     fine = Nodal(box_mesh((1.0, 1.0), (2, 2)), 1, intorder=2)
     with pytest.raises(InputError, match="some dofs must be prescribed"):
         PointForms(fine, np.ones(9, dtype=bool), np.zeros(9), 1.0)
+
+
+@pytest.mark.parametrize("degree", [1, 2])
+def test_fields_and_slopes_at_the_points_give_the_forms_back(degree):
+    """`Σ w |∇u|² = uᵀ X u` and `Σ w u² = uᵀ M u`, and a linear field has its slope everywhere."""
+    forms = unit_square(4, degree)
+    u = np.random.default_rng(0).normal(size=len(forms.free))
+    slope = sum((gradient @ u) ** 2 for gradient in forms.gradients)
+    assert forms.weights @ slope == pytest.approx(u @ (forms.space.energy.matrix @ u), rel=1e-12)
+    assert forms.weights @ (forms.evaluation @ u) ** 2 == pytest.approx(u @ (forms.space.mass.matrix @ u), rel=1e-12)
+    linear = forms.space.points() @ [3.0, -2.0]
+    for gradient, value in zip(forms.gradients, (3.0, -2.0), strict=True):
+        np.testing.assert_allclose(gradient @ linear, value, rtol=1e-11)
+    np.testing.assert_allclose(forms.evaluation @ linear, forms.points @ [3.0, -2.0], atol=1e-13)

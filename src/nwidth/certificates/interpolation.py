@@ -3,9 +3,10 @@
 The basis solves with a_M, c_M, f_M; the reference is the full-order solution with the *true* a, c, f. For the reduced
 solution u_N, with X the form of a = 1 and C Friedrichs' constant, the residual in the true equation is bounded by
 
-    ‖r‖_{X⁻¹} <= ‖r_M‖_{X⁻¹} + max|a - a_M| ‖u_N‖_X + max|c - c_M| √C ‖u_N‖_{L²} + √C ‖f - f_M‖_{L²},
+    ‖r‖_{X⁻¹} <= ‖r_M‖_{X⁻¹} + ‖(a - a_M) ∇u_N‖_{L²} + √C ‖(f - f_M) - (c - c_M) u_N‖_{L²}
+              <= ‖r_M‖_{X⁻¹} + max|a - a_M| ‖u_N‖_X + max|c - c_M| √C ‖u_N‖_{L²} + √C ‖f - f_M‖_{L²},
 
-maxima over the quadrature points, where all four are exact for the discrete forms (`problems.point_forms`), and
+norms and maxima over the quadrature points, where both are exact for the discrete forms (`problems.point_forms`), and
 
     ‖u - u_N‖_A <= ‖r‖_{X⁻¹} / √α,    A and α those of the true coefficients.
 
@@ -23,7 +24,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from nwidth.certificates.base import Certificate
-from nwidth.certificates.interpolation_error import Errors, Rule, at_next_point, everywhere, in_boxes, prepare_boxes
+from nwidth.certificates.interpolation_error import (
+    Errors,
+    Query,
+    Rule,
+    at_next_point,
+    everywhere,
+    in_boxes,
+    prepare_boxes,
+)
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
@@ -108,10 +117,11 @@ class InterpolationCertificate(Certificate):
 
         Raises InputError for a prediction that is not in this basis.
         """
-        coefficients = self._coefficients(prediction)
+        values = self._reduced(prediction)
+        coefficients = values.coefficients
         theta, phi = self.problem.coefficients(prediction.mu)
         table, parts = self.problem.truth.table(prediction.mu), self.problem.by_role(theta, phi)
-        errors = self._rule(self.problem, table, parts)
+        errors = self._rule(self.problem, Query(table, parts, values))
         with one_thread(self.residual.rows.size * min(len(theta), CHUNK)):
             found = _Bounds(self, theta, phi, coefficients, errors)
             outputs = found.outputs()
@@ -130,13 +140,14 @@ class InterpolationCertificate(Certificate):
             return in_boxes(self.boxes)
         return everywhere if self.error == "everywhere" else at_next_point
 
-    def _coefficients(self, prediction: Prediction) -> Real:
+    def _reduced(self, prediction: Prediction) -> Reduced:
         values = prediction.values
         if not isinstance(values, Reduced):
             raise InputError("this certificate bounds reduced coefficients; certify a field with ResidualCertificate")
         if not np.array_equal(_probe(values.basis, values.offset), self.probe):
             raise InputError("the prediction lives in another basis than the one this certificate was built for")
-        return np.ascontiguousarray(values.coefficients, dtype=np.float64)
+        coefficients = np.ascontiguousarray(values.coefficients, dtype=np.float64)
+        return Reduced(coefficients, values.basis, self.problem.terms().lift)
 
     @cached_property
     def sizes(self) -> tuple[float, float, float]:
@@ -173,11 +184,14 @@ class _Bounds:
         lift, mean_lift, self._dual = own.sizes
         self._constant = np.sqrt(forms.friedrichs)
         size = self._size(coefficients)
-        self.change = (1 + 4 * forms.slack + 64 * EPS) * (
+        change = (
             errors.diffusion * (size + lift)
             + errors.reaction * self._constant * (self._constant * size + mean_lift)
             + errors.source * self._constant
         )
+        # both are bounds; the second knows where the solution is steep
+        least = change if errors.weighted is None else np.minimum(change, errors.weighted)
+        self.change = least * (1 + 4 * forms.slack + 64 * EPS)
         self.assembly = (
             self._assembly(coefficients, model.lift_length) + np.abs(phi) @ load_noise * self._dual * (1 + 64 * EPS)
         )  # fmt: skip

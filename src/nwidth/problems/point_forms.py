@@ -13,10 +13,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from skfem import BilinearForm, LinearForm
 from skfem.helpers import dot, grad
 
-from nwidth.core.arrays import Mask, Real
+from nwidth.core.arrays import Array, Mask, Real
 from nwidth.core.errors import InputError
 from nwidth.spaces.fixed_assembly import FixedForm, FixedLoad, FreePart, pattern_of
 from nwidth.spaces.mesh import Form, MeshSpace
@@ -78,6 +79,24 @@ class PointForms:
     def load(self) -> FixedLoad:
         """`∫ f v`."""
         return FixedLoad(_load, self.nodal.basis, self.nodal.dofs(), "point")
+
+    @cached_property
+    def gradients(self) -> tuple[sp.csr_array, ...]:
+        """From dofs to each component of the gradient at the points, `(n, N)` each."""
+        dim = self.nodal.dim
+        return tuple(self._at_points([part[0].grad[d] for part in self.nodal.basis.basis]) for d in range(dim))
+
+    @cached_property
+    def evaluation(self) -> sp.csr_array:
+        """From dofs to the values at the points, `(n, N)`."""
+        return self._at_points([part[0].value for part in self.nodal.basis.basis])
+
+    def _at_points(self, shapes: list[Array]) -> sp.csr_array:
+        elements, (count, per) = self.nodal.basis.element_dofs, self.stiffness.shape
+        values = np.stack([np.broadcast_to(np.asarray(shape), (count, per)).ravel() for shape in shapes], axis=1)
+        columns = np.repeat(elements.T, per, axis=0)
+        starts = np.arange(len(values) + 1) * len(shapes)
+        return sp.csr_array((values.ravel(), columns.ravel(), starts), shape=(len(values), len(self.free)))
 
     def shaped(self, values: Real) -> Real:
         """Values at the points `(B, n)` as the forms take them."""
