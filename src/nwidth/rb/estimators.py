@@ -119,15 +119,15 @@ def residual_estimator(
     Raises InputError for a kind that does not exist.
     """
     check_choice("kind", kind, KINDS)
-    if kind == "orthonormal" or (kind == "auto" and len(functionals)):
-        reason = "asked for" if kind == "orthonormal" else "outputs need the residuals of dual solutions too"
-        return Choice(_orthonormal(terms, functionals, inner, basis), f"orthonormal basis: {reason}")
     if coefficients is None:
         coefficients = galerkin(terms, basis, theta, phi)
+    if kind == "orthonormal" or (kind == "auto" and len(functionals)):
+        reason = "asked for" if kind == "orthonormal" else "outputs need the residuals of dual solutions too"
+        return Choice(_orthonormal(terms, functionals, inner, basis, coefficients), f"orthonormal basis: {reason}")
     interpolated = interpolated_residual(terms, inner, basis, theta, phi, coefficients)
     if kind == "interpolated":
         return Choice(interpolated, "interpolation: asked for")
-    return cheaper(_orthonormal(terms, functionals, inner, basis), interpolated)
+    return cheaper(_orthonormal(terms, functionals, inner, basis, coefficients), interpolated)
 
 
 def cheaper(orthonormal: OrthonormalResidual, interpolated: InterpolatedResidual) -> Choice:
@@ -159,8 +159,18 @@ def galerkin(terms: AffineTerms, basis: Real, theta: Real, phi: Real) -> Real:
     return found
 
 
-def _orthonormal(terms: AffineTerms, functionals: Real, inner: InnerProduct, basis: Real) -> OrthonormalResidual:
+def shares(coefficients: Real) -> Real:
+    """The largest part that each mode of an orthonormal basis has in solutions with coefficients `(T, n)`, `(n,)`: what
+    a residual's basis leaves out of a mode's functionals counts with that part only."""
+    finite = np.abs(coefficients[np.isfinite(coefficients).all(axis=1)])
+    whole = float(np.linalg.norm(finite, axis=1).max(initial=0.0))
+    return finite.max(axis=0, initial=0.0) / whole if whole > 0 else np.ones(coefficients.shape[1])
+
+
+def _orthonormal(
+    terms: AffineTerms, functionals: Real, inner: InnerProduct, basis: Real, coefficients: Real
+) -> OrthonormalResidual:
     builder = ResidualBuilder(terms, functionals, inner, len(basis))
-    for mode in basis:  # one after the other, as a search adds them: each knows what went before
-        builder.add(np.array(mode[None]), np.ones(1))
+    for mode, part in zip(basis, shares(coefficients), strict=True):  # as a search does
+        builder.add(np.array(mode[None]), np.array([part]))
     return OrthonormalResidual(builder.model())

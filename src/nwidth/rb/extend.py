@@ -9,11 +9,15 @@ import numpy as np
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
 from nwidth.problems.base import Affine
+from nwidth.rb.batched import solve
+from nwidth.rb.estimators import shares
 from nwidth.rb.galerkin import ReducedBasis, quantities_of
 from nwidth.rb.model import ReducedModel, stacked
 from nwidth.rb.orthonormal import extension
 from nwidth.rb.residual import ResidualBuilder
 
+#: Parameters at which the parts of modes in solutions are looked at.
+_LOOKED_AT = 64
 #: A part of a field below this share of it is rounding.
 DROP = 1e-11
 
@@ -37,8 +41,12 @@ class GrowingBasis:
     @classmethod
     def of(cls, reduced: ReducedBasis, capacity: int) -> "GrowingBasis":
         """One that starts with the modes of a reduced basis, in their order."""
-        growing = cls(reduced.problem, max(capacity, reduced.modes))
-        growing._take(reduced.basis, np.ones(reduced.modes))
+        problem = reduced.problem
+        growing = cls(problem, max(capacity, reduced.modes))
+        theta, phi = problem.coefficients(problem.parameters.sample(range(_LOOKED_AT), 0))
+        parts = shares(solve(theta, phi, reduced.model.packed, reduced.model.loads))
+        for mode, part in zip(reduced.basis, parts, strict=True):
+            growing._take(mode[None], np.array([part]))
         return growing
 
     def add(self, fields: Real) -> int:
