@@ -14,6 +14,7 @@ EXACT = ("tests/rb/test_compensated.py",)
 PRODUCTS = ("tests/rb/test_products.py",)
 MANY = ("tests/rb/test_many.py",)
 GREEDY = ("tests/rb/test_greedy.py",)
+LANES = ("tests/rb/test_lanes.py",)
 MEMORY = ("tests/rb/test_offline_memory.py",)
 DEFECTS = ("tests/rb/test_residual_defects.py",)
 
@@ -53,6 +54,20 @@ MUTANTS = [
     ),
     Mutant(
         "a functional left out of its own residual", "rb/many.py", "np.ones((1, batch))", "np.zeros((1, batch))", MANY
+    ),
+    Mutant(
+        "a backward substitution that skips its block",
+        "rb/lanes.py",
+        "for e in range(r + 1, rows)",
+        "for e in ()",
+        LANES,
+    ),
+    Mutant(
+        "pivots that are no reciprocals",
+        "rb/lanes.py",
+        "self.builder.fdiv(one, self",
+        "self.builder.fmul(one, self",
+        LANES,
     ),
     Mutant(
         "a search that solves where the bound is smallest",

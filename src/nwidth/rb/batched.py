@@ -1,8 +1,7 @@
 """The online stage of reduced bases, for a batch at once.
 
-Up to `LANES` queries go through the assembly, the Cholesky factorisation and the triangular solves side by side: the
-innermost loop runs over them, contiguous in memory, so that it becomes vector instructions even for a 20 x 20 matrix.
-The residual's coordinates are one matrix product.
+`LANES` queries go through the assembly, the Cholesky factorisation and the triangular solves side by side, one in each
+lane of a vector, so that even a 20 x 20 matrix keeps the processor busy (`nwidth.rb.lanes`).
 
 Matrices are packed lower triangles, `(T, Q_A)` with T = n (n + 1) / 2: entry (i, j), i >= j, at i (i + 1) / 2 + j.
 """
@@ -13,8 +12,10 @@ import numpy as np
 from numba import njit
 
 from nwidth.core.arrays import Real
+from nwidth.rb.lanes import WIDTH, combine, factorise, remainder, substitute
 
-LANES = 32
+#: Queries side by side.
+LANES = WIDTH
 #: Queries whose residual coordinates are formed by one matrix product.
 CHUNK = 128
 
@@ -24,55 +25,6 @@ OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz"},
     "nogil": True,
 }
-
-
-@njit(**OPTIONS)
-def _factorise(size: int, work: Real) -> None:
-    """Cholesky factors of work `(T, lanes)` in place, four columns a pass; the diagonal holds reciprocals, NaN where a
-    matrix is not positive definite."""
-    lanes = work.shape[1]
-    for i in range(size):
-        a = work[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2]
-        for j in range(i + 1):
-            b = work[j * (j + 1) // 2 : (j + 1) * (j + 2) // 2]
-            fours = j - j % 4
-            for k in range(0, fours, 4):
-                for lane in range(lanes):
-                    a[j, lane] -= (
-                        a[k, lane] * b[k, lane]
-                        + a[k + 1, lane] * b[k + 1, lane]
-                        + a[k + 2, lane] * b[k + 2, lane]
-                        + a[k + 3, lane] * b[k + 3, lane]
-                    )
-            for k in range(fours, j):
-                for lane in range(lanes):
-                    a[j, lane] -= a[k, lane] * b[k, lane]
-            if j < i:
-                for lane in range(lanes):
-                    a[j, lane] *= b[j, lane]
-            else:
-                for lane in range(lanes):
-                    a[i, lane] = 1.0 / np.sqrt(a[i, lane])
-
-
-@njit(**OPTIONS)
-def _substitute(work: Real, size: int, x: Real) -> None:
-    """Solve with the factors in place, x `(n, lanes)`."""
-    lanes = work.shape[1]
-    for i in range(size):
-        a, y = work[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2], x[i]
-        for k in range(i):
-            for lane in range(lanes):
-                y[lane] -= a[k, lane] * x[k, lane]
-        for lane in range(lanes):
-            y[lane] *= a[i, lane]
-    for i in range(size - 1, -1, -1):
-        a, y = work[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2], x[i]
-        for lane in range(lanes):
-            y[lane] *= a[i, lane]
-        for k in range(i):
-            for lane in range(lanes):
-                x[k, lane] -= a[k, lane] * y[lane]
 
 
 @njit(**OPTIONS)
@@ -86,27 +38,32 @@ def _take(table: Real, first: int, lanes: Real) -> None:
 
 
 @njit(**OPTIONS)
+def _put(lanes: Real, first: int, table: Real) -> None:
+    """Columns of `lanes (n, lanes)` as rows of the table from `first`, as far as there are any."""
+    for lane in range(min(lanes.shape[1], table.shape[0] - first)):
+        for i in range(lanes.shape[0]):
+            table[first + lane, i] = lanes[i, lane]
+
+
+@njit(**OPTIONS)
 def solve(theta: Real, phi: Real, packed: Real, loads: Real) -> Real:
     """Coefficients `(B, n)` of `Σ θ_q A_q c = Σ φ_q f_q`; NaN where a matrix is not positive definite.
 
     θ `(B, Q_A)`, φ `(B, Q_f)`, packed `(T, Q_A)`, loads `(Q_f, n)`.
     """
     batch, size = theta.shape[0], loads.shape[1]
-    lanes = max(1, min(LANES, batch))
     result = np.empty((batch, size))
-    here, weights = np.empty((theta.shape[1], lanes)), np.empty((phi.shape[1], lanes))
-    work, x = np.empty((packed.shape[0], lanes)), np.empty((size, lanes))
+    here, weights = np.empty((theta.shape[1], LANES)), np.empty((phi.shape[1], LANES))
+    work, x = np.empty((packed.shape[0], LANES)), np.empty((size, LANES))
     transposed = np.ascontiguousarray(loads.T)
-    for first in range(0, batch, lanes):
+    for first in range(0, batch, LANES):
         _take(theta, first, here)
         _take(phi, first, weights)
-        np.dot(packed, here, work)
-        np.dot(transposed, weights, x)
-        _factorise(size, work)
-        _substitute(work, size, x)
-        for i in range(size):
-            for lane in range(min(lanes, batch - first)):
-                result[first + lane, i] = x[i, lane]
+        combine(packed, here, work)
+        combine(transposed, weights, x)
+        factorise(size, work)
+        substitute(work, x)
+        _put(x, first, result)
     return result
 
 
@@ -161,36 +118,19 @@ def solve_each(theta: Real, packed: Real, vector: Real) -> Real:
 
 
 @njit(**OPTIONS)
-def _remainder(work: Real, size: int, x: Real, r: Real) -> None:
-    """`r -= A x` with the packed matrices in work, x and r `(n, lanes)`."""
-    lanes = work.shape[1]
-    for i in range(size):
-        a = work[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2]
-        for j in range(i):
-            for lane in range(lanes):
-                r[i, lane] -= a[j, lane] * x[j, lane]
-                r[j, lane] -= a[j, lane] * x[i, lane]
-        for lane in range(lanes):
-            r[i, lane] -= a[i, lane] * x[i, lane]
-
-
-@njit(**OPTIONS)
 def remainders(theta: Real, phi: Real, coefficients: Real, packed: Real, loads: Real) -> Real:
     """`Σ φ_q f_q - Σ θ_q A_q c` for the coefficients `(B, n)`, `(B, n)`."""
     batch, size = coefficients.shape
-    lanes = max(1, min(LANES, batch))
     result = np.empty((batch, size))
-    here, weights = np.empty((theta.shape[1], lanes)), np.empty((phi.shape[1], lanes))
-    work, x, r = np.empty((packed.shape[0], lanes)), np.empty((size, lanes)), np.empty((size, lanes))
+    here, weights = np.empty((theta.shape[1], LANES)), np.empty((phi.shape[1], LANES))
+    work, x, r = np.empty((packed.shape[0], LANES)), np.empty((size, LANES)), np.empty((size, LANES))
     transposed = np.ascontiguousarray(loads.T)
-    for first in range(0, batch, lanes):
+    for first in range(0, batch, LANES):
         _take(theta, first, here)
         _take(phi, first, weights)
         _take(coefficients, first, x)
-        np.dot(packed, here, work)
-        np.dot(transposed, weights, r)
-        _remainder(work, size, x, r)
-        for i in range(size):
-            for lane in range(min(lanes, batch - first)):
-                result[first + lane, i] = r[i, lane]
+        combine(packed, here, work)
+        combine(transposed, weights, r)
+        remainder(work, x, r)
+        _put(r, first, result)
     return result
