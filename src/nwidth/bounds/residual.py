@@ -9,7 +9,7 @@ so that the effectivity in the energy norm is at most √(β/α). References: Pr
 (2002), section 3; for the round-off term Higham, Accuracy and Stability of Numerical Algorithms, section 3.5.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,12 +53,16 @@ def energy_bounds(systems: Systems, v: Array, inner: InnerProduct, stability: St
     """Bounds of `‖u - v‖_A` for dofs v `(B, N)`, float64, that carry the prescribed values exactly."""
     noise = round_off(systems, v, inner)
     dual = dual_norm_upper(inner, systems.residual(v))
+    # without a proven constant above zero there is no bound: infinite, never NaN
+    known = stability.lower > 0
+    stability = replace(stability, lower=np.where(known, stability.lower, np.nan))
     floor = noise / np.sqrt(stability.lower)
-    return EnergyBounds(
+    found = EnergyBounds(
         upper=dual / np.sqrt(stability.lower) + floor,
         lower=np.maximum(dual * (1 - 1e-6) - noise, 0.0) / np.sqrt(stability.upper),
         floor=floor,
     )
+    return replace(found, upper=np.where(known, found.upper, np.inf), floor=np.where(known, floor, np.inf))
 
 
 def relative_bound(upper: Real, energy_norm: Real) -> Real:

@@ -101,14 +101,15 @@ class ReducedCertificate(Certificate):
         coefficients = self._coefficients(prediction)
         theta, phi = self.problem.coefficients(prediction.mu)
         stability = _stable(self.problem).constant(prediction.mu)
+        lower = np.where(stability.lower > 0, stability.lower, np.nan)
         with one_thread(self.residual.rows.size * min(len(theta), CHUNK)):
-            limits = self._limits(theta, phi, coefficients, stability.lower)
+            limits = self._limits(theta, phi, coefficients, lower)
         return replace(
             prediction,
             bound=limits.bound,
             guarantee=_RIGOROUS if stability.proven else _UNPROVEN,
             outputs=limits.outputs,
-            reason=_reasons(limits.bound),
+            reason=_reasons(limits.bound, lower),
             stats=dict(prediction.stats) | {"floor": limits.floor},
         )
 
@@ -168,7 +169,8 @@ def _stable(problem: Problem) -> Stable:
     if not isinstance(problem, Stable):
         raise InputError(
             f"no bound for {type(problem).__name__}: a stability constant is missing; inherit Stable and implement "
-            "constant(mu), or certify with runs of your own: nw.certify(surrogate, holdout=snapshots)"
+            "constant(mu), have one proven for an affine problem, nw.rb.with_stability(problem), or certify with runs "
+            "of your own: nw.certify(surrogate, holdout=snapshots)"
         )
     return problem
 
@@ -180,9 +182,10 @@ def _probe(basis: Real, offset: Real | None) -> Real:
     return np.vstack([columns, np.zeros(columns.shape[1]) if offset is None else offset[::step]])
 
 
-def _reasons(bound: Real) -> Array:
+def _reasons(bound: Real, lower: Real) -> Array:
     reason = np.full(len(bound), "", dtype=object)
     reason[~np.isfinite(bound)] = "the reduced matrix is not positive definite to rounding"
+    reason[np.isnan(lower)] = "no coercivity constant above zero is proven at these parameters"
     return reason
 
 

@@ -10,6 +10,7 @@ from .matrices import from_matrices as from_matrices
 from .pod_regression import PODRegression as PODRegression
 from .parabolic import ReducedEvolution as ReducedEvolution
 from .pod_greedy import PODGreedy as PODGreedy
+from .stability import sampled_constants as sampled_constants
 from .stability import successive_constraints as successive_constraints
 from .stability import with_stability as with_stability
 from .interpolation.deim import DEIM as DEIM, QDEIM as QDEIM

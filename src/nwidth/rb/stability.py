@@ -1,14 +1,16 @@
 """A proven coercivity constant for affine problems that know none."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import scipy.sparse as sp
 
 from nwidth.bounds.scm import SuccessiveConstraints
 from nwidth.bounds.scm_build import Search, build
+from nwidth.bounds.spectrum import ends
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.expressions import Expression
@@ -17,6 +19,7 @@ from nwidth.core.validation import as_mu
 from nwidth.problems.base import Affine, AffineTerms, Outputs, Quantity, Stability
 from nwidth.problems.formulas import Formulas
 from nwidth.problems.min_theta import ThetaStability, ThetaStable
+from nwidth.rb.comparison import SampledStability
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
 from nwidth.spaces.box import Box
 from nwidth.spaces.factor import restricted
@@ -47,23 +50,56 @@ def successive_constraints(
         raise InputError(f"successive constraints need an Affine problem, got {type(problem).__name__}")
     if (tol is not None and not 0 < tol < 1) or proofs < 1:
         raise InputError(f"tol is {tol}, proofs {proofs}; give 0 < tol < 1 (or None) and at least one proof")
-    inner = problem.space.inner("energy")
-    if not isinstance(inner, MatrixProduct):
-        raise InputError(
-            f"the energy inner product of this space is no sparse matrix but {type(inner).__name__}, and proofs by "
-            "factorisation need one"
-        )
-    terms = problem.terms()
-    matrices = [restricted(a, terms.free) for a in terms.matrices]
-
-    def riesz(r: Array) -> Array:
-        full = np.zeros((len(r), len(terms.free)))
-        full[:, terms.free] = r
-        return inner.riesz(full)[:, terms.free]
-
-    search = Search(matrices, inner.matrix, riesz, inner.lambda_min)
+    pencil = _Pencil.of(problem)
+    search = Search(pencil.terms, pencil.x, pencil.riesz, pencil.lambda_min)
     theta = problem.coefficients(_training(problem, training, seed))[0]
     return build(search, np.ascontiguousarray(theta, dtype=np.float64), tol, proofs)[0]
+
+
+def sampled_constants(problem: Affine, training: int | Mapping[str, Any] = 16, *, seed: int = 0) -> SampledStability:
+    """Constants from eigenvectors at the training parameters (corners of a box added), proven nowhere: bounds built on
+    them are an `Estimate`. Much cheaper than `successive_constraints`, and never below the true constant."""
+    pencil = _Pencil.of(problem)
+    theta = problem.coefficients(_training(problem, training, seed))[0]
+    low, high = [], []
+    for row in theta:
+        a = sp.csr_array(sum(t * m for t, m in zip(row, pencil.terms, strict=True)))
+        found = ends(a, pencil.x, pencil.riesz)
+        low.append(pencil.quotients(found.lowest.vector))
+        high.append(pencil.quotients(found.highest.vector))
+    missing = "a proven stability constant: this one comes from eigenvectors; nw.rb.with_stability(problem) proves one"
+    return SampledStability(np.array(low), np.array(high), missing)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pencil:
+    """The terms and X on the free dofs, and the Riesz map there."""
+
+    terms: list[sp.csr_array]
+    x: sp.csr_array
+    riesz: Callable[[Array], Array]
+    lambda_min: float
+
+    @classmethod
+    def of(cls, problem: Affine) -> "_Pencil":
+        inner = problem.space.inner("energy")
+        if not isinstance(inner, MatrixProduct):
+            raise InputError(
+                f"the energy inner product of this space is no sparse matrix but {type(inner).__name__}, and proofs by "
+                "factorisation need one"
+            )
+        terms = problem.terms()
+
+        def riesz(r: Array) -> Array:
+            full = np.zeros((len(r), len(terms.free)))
+            full[:, terms.free] = r
+            return inner.riesz(full)[:, terms.free]
+
+        return cls([restricted(a, terms.free) for a in terms.matrices], inner.matrix, riesz, inner.lambda_min)
+
+    def quotients(self, v: Real) -> Real:
+        """(A_q v, v) / (X v, v), `(Q,)`."""
+        return np.array([v @ (a @ v) for a in self.terms]) / (v @ (self.x @ v))
 
 
 def _training(problem: Affine, training: int | Mapping[str, Any], seed: int) -> Mu:
@@ -155,7 +191,8 @@ def with_stability(
 ) -> WithStability:
     """The problem with a proven coercivity constant by the successive constraint method, ready for certificates.
 
-    The arguments are those of `successive_constraints`; `stability`, constants that exist already, takes their place.
+    The arguments are those of `successive_constraints`; `stability`, constants that exist already, takes their place
+    (`sampled_constants(problem)` proves nothing, and the limits are then an `Estimate`).
     """
     found = stability or successive_constraints(problem, training, tol=tol, proofs=proofs, seed=seed)
     return FormulasWithStability(problem, found) if isinstance(problem, Formulas) else WithStability(problem, found)
