@@ -62,7 +62,7 @@ def model(certified, tmp_path_factory):
 
 
 def same_numbers(certified, model, mu, coefficients=True):
-    """Outputs to 1e-12; limits to 1e-12 of the value, and to what rounding can do to a small residual."""
+    """Outputs to 1e-12 of what is summed; limits to that, and to what rounding can do to a small residual."""
     python, rows = certified.predict(mu), rows_of(mu, NAMES)
     results = [model(row) for row in rows]
     size = np.sqrt(np.abs(python.values.coefficients**2).sum(axis=1))
@@ -71,7 +71,8 @@ def same_numbers(certified, model, mu, coefficients=True):
     assert (np.abs(bound - python.bound) <= 1e-6 * python.bound + 4 * python.stats["floor"]).all()
     for i, output in enumerate(python.outputs.values()):
         values, limits = np.array([(r.outputs[i], r.limits[i]) for r in results]).T
-        scale = np.abs(output.values) + np.abs(output.values - certified.surrogate.model.offsets[i])
+        reduced = certified.surrogate.model
+        scale = np.abs(reduced.offsets[i]) + np.abs(python.values.coefficients) @ np.abs(reduced.functionals[i])
         assert (np.abs(values - output.values) <= 1e-12 * scale).all()
         assert (np.abs(limits - output.limit) <= 1e-12 * scale).all()
         assert (np.abs(limits - output.limit) <= 1e-6 * output.limit + 1e-13 * scale).all()
@@ -376,6 +377,8 @@ def test_what_cannot_be_exported_is_refused_with_the_reason(certified, tmp_path)
         to_c(nw.certify(Greedy(tol=1e-1, training=20).fit(problem=coded), coded))
     with pytest.raises(InputError, match=r"ends in \.c"):
         to_c(certified, tmp_path / "model.h")
+    with pytest.raises(InputError, match="does not exist; create it first"):
+        to_c(certified, tmp_path / "nowhere" / "model.c")
     for name in ("9lives", "a-b", "while", "a" * 60, "größe"):
         with pytest.raises(InputError, match="give a C identifier"):
             to_c(certified, name=name)

@@ -310,6 +310,25 @@ def test_every_kind_of_constant_is_saved_and_exported(tmp_path, which):
     np.testing.assert_allclose(model.table(rows, "outputs")[:, 0], a.outputs[name].values, rtol=1e-12)
 
 
+def test_whatever_works_with_a_linear_problem_works_with_these(tmp_path):
+    """Refinement, snapshots, regression with its residual bound; and the file says what it holds."""
+    problem = made(lift=given_terms().lift)
+    reduced = nw.rb.Greedy(tol=None, max_size=5, training=20).fit(problem=problem)
+    mu = problem.parameters.sample(range(40, 45), 0)
+    refined = nw.refine(nw.certify(reduced, problem).predict(mu), problem, rtol=1e-6)
+    u = exact(problem, mu)
+    size = energy_error(problem, mu, u, np.tile(problem.terms().lift, (5, 1)))
+    assert (energy_error(problem, mu, u, refined.field) <= refined.bound).all() and (refined.bound <= 2e-6 * size).all()
+    regression = nw.rb.PODRegression().fit(nw.generate(problem, 30, seed=0), problem, seed=0)
+    certified = nw.certify(regression, problem)
+    answer = certified.predict(mu)
+    assert isinstance(answer.guarantee, nw.Rigorous)
+    assert (energy_error(problem, mu, u, answer.field) <= answer.bound).all()
+    nw.save(certified, tmp_path / "m.nwidth")
+    np.testing.assert_allclose(nw.load(tmp_path / "m.nwidth").predict(mu).bound, answer.bound, rtol=1e-9)
+    assert "parameter k: 0.1 to 10" in nw.inspect(tmp_path / "m.nwidth").lines
+
+
 def test_problems_from_other_matrices_are_not_equal():
     assert made() == made() and made() != made(given_terms(seed=1)) and made() != 3
 

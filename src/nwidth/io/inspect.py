@@ -164,7 +164,9 @@ def _kinds(node: Mapping[str, Any]) -> str:
 
 
 def _ranges(node: Mapping[str, Any]) -> Iterator[str]:
-    """The parameters' ranges, wherever a box stands in the tree."""
+    """The parameters' ranges, wherever a box stands in the tree; what is there a second time says nothing new."""
+    if "same" in node:
+        return
     if node["kind"] == "box":
         config = node["config"]
         for name, low, high, unit in zip(*(config[k] for k in ("names", "low", "high", "units")), strict=True):

@@ -13,6 +13,7 @@ import numpy as np
 from nwidth.core.errors import InputError
 from nwidth.core.expressions import C_HELPERS, Expression
 from nwidth.core.storable import Storable
+from nwidth.io.atomic import write_atomically
 from nwidth.rb.export import templates
 from nwidth.rb.export.cost import Cost
 from nwidth.rb.export.header import header
@@ -33,7 +34,7 @@ def to_c(
     unless `name` says otherwise. With `coefficients` the result also holds those of the reduced basis.
 
     Raises InputError for anything but a reduced basis with its certificate, for coefficients that are Python code, and
-    for a name that C would not take.
+    for a name that C would not take; WorkError where the file cannot be written.
     """
     if path is not None and Path(path).suffix != ".c":
         raise InputError(f"path is {str(path)!r}; give a name that ends in .c")
@@ -43,7 +44,7 @@ def to_c(
                       _implementation(parts, name, coefficients)])  # fmt: skip
     text = _filled(text, parts, name)
     if path is not None:
-        Path(path).write_text(text, encoding="ascii")
+        write_atomically(path, lambda stream: stream.write(text.encode("ascii")))
     return text
 
 
@@ -91,7 +92,8 @@ def _tables(parts: Exported, name: str, outputs: bool) -> list[str]:
             "term_weights": np.insert(model.term_weights, [held] * count, 0.0),
         }
     texts = [table(f"{name}_{what}", np.asarray(values)) for what, values in tables.items()]
-    return [table(f"{name}_lengths", lengths, "unsigned short"), *texts]
+    short = lengths.max() < 2**16
+    return [table(f"{name}_lengths", lengths, "unsigned short" if short else "unsigned long"), *texts]
 
 
 def _coefficients(parts: Exported) -> str:
