@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg as la
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from nwidth.bounds.factor_residual import Lower, distance
@@ -22,6 +22,9 @@ from nwidth.bounds.positive import (
 from nwidth.core.errors import InputError, WorkError
 from nwidth.problems.thermal_block import ThermalBlock
 from nwidth.spaces.factor import restricted
+
+#: A failing case is small already.
+NO_SHRINKING = settings(phases=[Phase.generate])
 
 
 def second_difference(n):
@@ -62,6 +65,7 @@ def sparse_random(seed, n, scale):
     return s - (np.linalg.eigvalsh(s)[0] + rng.normal() * 1e-15 * np.linalg.norm(s, 2)) * np.eye(n)
 
 
+@NO_SHRINKING
 @given(seed=st.integers(0, 10_000), n=st.integers(1, 7), scale=st.sampled_from([1.0, 1e-3, 1e-9]))
 def test_what_is_proven_is_true_in_exact_arithmetic_on_the_edge_of_definiteness(seed, n, scale):
     s = sparse_random(seed, n, scale)
@@ -100,6 +104,7 @@ def test_shift_of_a_definite_matrix_is_rounding(n):
     assert proven_shift(sp.csr_array((1, 1)) + sp.csr_array([[1e-300]])) < 1e-312
 
 
+@NO_SHRINKING
 @given(seed=st.integers(0, 10_000), n=st.integers(1, 12), size=st.sampled_from([0.0, 1e-9, 1.0]))
 def test_distance_bounds_that_of_any_factor(seed, n, size):
     rng = np.random.default_rng(seed)
@@ -128,6 +133,7 @@ def test_constants_of_diagonal_matrices_are_found_to_rounding():
     assert ratio.min() - 1e-7 < low <= ratio.min() and ratio.max() <= high < ratio.max() + 1e-7
 
 
+@NO_SHRINKING
 @given(seed=st.integers(0, 10_000), n=st.integers(2, 25), definite=st.booleans())
 def test_constants_enclose_the_spectrum_of_random_pencils(seed, n, definite):
     rng = np.random.default_rng(seed)
@@ -223,6 +229,7 @@ def test_an_asymmetry_of_rounding_is_counted():
     assert proven_shift(sp.csr_array(tilted)) >= 0.5e-13
 
 
+@NO_SHRINKING
 @given(g=st.lists(st.floats(1e-3, 1e3), min_size=3, max_size=3))
 def test_a_residual_that_is_zero_as_computed_is_not_taken_for_zero(g):
     """S is the rounded product, so nothing is left of the residual but what rounding hid."""
@@ -236,6 +243,7 @@ def test_a_residual_that_is_zero_as_computed_is_not_taken_for_zero(g):
     assert distance(Lower.of(sp.csc_array(s)), Lower.of(sp.csc_array(factor))) >= off
 
 
+@NO_SHRINKING
 @given(seed=st.integers(0, 10_000), n=st.integers(2, 5), smallest=st.sampled_from([1e-3, 1e-12, 1e-13, 1e-14]))
 def test_constants_of_badly_conditioned_pencils_are_true_in_exact_arithmetic(seed, n, smallest):
     rng = np.random.default_rng(seed)

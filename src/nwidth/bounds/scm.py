@@ -125,27 +125,18 @@ def _lower(theta: Real, low: Real, high: Real, values: Real, shifts: Real) -> Re
     return result
 
 
+# the same operations for every θ; the last step of the second loop is the box alone, t = 0
 _C = """{
 @tables@
-    for (int m = -1; m < @count@; ++m) {
-        for (int p = 0; p < ((m < 0) ? 1 : @terms@); ++p) {
-            double t = 0.0;
-            double total = 0.0;
-            double magnitude = 0.0;
-            if (m >= 0) {
-                const double slope = shift[(@terms@ * m) + p];
-                if (slope == 0.0) {
-                    continue;
-                }
-                t = theta[p] / slope;
-                if (!((t > 0.0) && (t < 1e300))) {
-                    continue;
-                }
-                total = t * value[m];
-                magnitude = fabs(total);
-            }
+    for (int m = 0; m < @count@; ++m) {
+        for (int p = 0; p <= @terms@; ++p) {
+            const double slope = (p < @terms@) ? shift[(@terms@ * m) + p] : 0.0;
+            const double point = (slope != 0.0) ? (theta[p] / slope) : 0.0;
+            const double t = ((point > 0.0) && (point < 1e300)) ? point : 0.0;
+            double total = t * value[m];
+            double magnitude = fabs(total);
             for (int q = 0; q < @terms@; ++q) {
-                const double moved = (m < 0) ? 0.0 : (t * shift[(@terms@ * m) + q]);
+                const double moved = t * shift[(@terms@ * m) + q];
                 const double rest = theta[q] - moved;
                 const double at_low = rest * low[q];
                 const double at_high = rest * high[q];
@@ -154,7 +145,7 @@ _C = """{
                 magnitude += (fabs(theta[q]) + fabs(moved)) * reach;
             }
             total -= @rounding@ * magnitude;
-            if ((m < 0) || (total > alpha)) {
+            if (((m == 0) && (p == 0)) || (total > alpha)) {
                 alpha = total;
             }
         }
