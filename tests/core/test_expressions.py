@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import re
 import shutil
 import subprocess
 
@@ -15,6 +16,7 @@ from nwidth.core.expressions import C_HELPERS, OPERATIONS, Expression
 from nwidth.core.programs import program, run
 
 NAMES = ("k", "h")
+MATH = ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh")
 
 
 def by_program(expressions, table):
@@ -174,6 +176,24 @@ def test_names_that_python_normalises():
 def test_what_is_not_a_formula_is_refused(text, said):
     with pytest.raises(InputError, match=said):
         Expression.parse(text, NAMES)
+
+
+PIECES = st.sampled_from(
+    [*"()+-*/^.,[]{}:=<>@!~|&%'\"\\#;_ \n\t0123456789", "k", "h", "exp", "min", "lambda", "if", "1e", "j", "pi", "é"]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=30).map("".join)))
+def test_any_text_is_a_formula_or_refused(text):
+    try:
+        expression = Expression.parse(text, NAMES)
+    except InputError:
+        return
+    assert set(re.findall(r"[A-Za-z_]+", expression.c())) <= {"mu", "e", "pow", "fabs", "nw_min", "nw_max", *MATH}
+    again = Expression.parse(expression.text, NAMES)
+    assert again == expression and again.c() == expression.c()
+    assert expression.evaluate({"k": np.ones(3), "h": np.ones(3)}).shape == (3,)
 
 
 def test_a_missing_parameter_is_named():

@@ -159,6 +159,25 @@ def test_bounds_hold_for_fields_and_outputs(size, terms, loads, modes, own, seed
     assert (np.abs((truth - answer.outputs["s"].values).astype(float)) <= answer.outputs["s"].limit).all()
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.integers(-12, 12), st.integers(-12, 12), st.booleans())
+def test_units_do_not_matter(matrix_digits, product_digits, own):
+    """Pascal or gigapascal: the same constants, scaled."""
+    terms, a, x = given_terms(size=10), 10.0**matrix_digits, 10.0**product_digits
+    product = sp.diags_array(np.arange(1.0, 12.0)) if own else None
+    plain = made(terms, product=product)
+    scaled = from_matrices(
+        [a * m for m in terms.matrices], terms.loads, (THETA, PHI), x * product if own else None,
+        parameters=RANGES, free=terms.free,
+    )  # fmt: skip
+    mu = plain.parameters.sample(range(5), 0)
+    ratio = a / x if own else 1.0
+    np.testing.assert_allclose(scaled.constant(mu).lower, ratio * plain.constant(mu).lower, rtol=1e-5)
+    assert scaled.constant(mu).proven
+    size = x if own else a
+    np.testing.assert_allclose(scaled.space.energy.lambda_min, size * plain.space.energy.lambda_min, rtol=1e-5)
+
+
 def test_semidefinite_terms_that_live_on_parts_are_proven():
     """Two chains joined by a spring: each term has a kernel, their sum has none on the free dofs."""
     left, right = chain(6), chain(5)

@@ -8,6 +8,7 @@ import ast
 import keyword
 import math
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, TypeAlias
@@ -182,7 +183,9 @@ def _text(text: object) -> str:
 
 def _body(text: str) -> ast.expr:
     try:
-        return ast.parse(text, mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # about literals that are refused anyway
+            return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         reserved = sorted({word for word in text.replace("(", " ").split() if keyword.iskeyword(word)})
         hint = f" ({', '.join(reserved)}: reserved words cannot name parameters)" if reserved else ""
