@@ -133,12 +133,14 @@ def contest(case: Case, repeats: int, quick: bool) -> list[Row]:
 
 
 def ratios(case: Case, best: dict[str, float], modes: dict[str, int], quick: bool) -> list[Row]:
-    """Against whom each method stands. For the few snapshots of the small version all singular values are cheapest."""
+    """Against whom each method stands (HAPOD by Gram matrices, without a measured account: the same time).
+
+    For the few snapshots of the small version all singular values are cheapest."""
     full = None if quick else 2.0
     pairs = [
         ("streaming", "SciPy svd", full),
-        ("randomised", "SciPy svd", full),
-        ("streaming", "pyMOR incremental HAPOD", 1.0),
+        ("randomised", "SciPy svd", None),
+        ("streaming", "pyMOR incremental HAPOD", 0.8),
         ("svd", "pyMOR qr_svd", 1.0),
         ("snapshots", "pyMOR method of snapshots", 0.9),
     ]

@@ -153,7 +153,7 @@ def _orthonormal(piece: Array, inner: InnerProduct | None, bases: list[Array]) -
         if max(off, deviation) <= _GOAL:
             break
         lower = sla.cholesky(product, lower=True, check_finite=False)
-        piece = sla.solve_triangular(lower.conj(), piece, lower=True, check_finite=False)
+        piece = np.linalg.inv(lower.conj()) @ piece  # lower is nearly the identity
     return np.ascontiguousarray(piece)
 
 

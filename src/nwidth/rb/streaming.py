@@ -26,9 +26,9 @@ import scipy.linalg as sla
 
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
-from nwidth.rb.pod_blocks import deviation, energy, extend, spectral_bound, squares
-from nwidth.rb.rounding import gamma
+from nwidth.rb.pod_blocks import deviation, energy, extend, spectral_bound
 from nwidth.rb.streaming_source import Source
+from nwidth.rb.streaming_step import GRAM_TOL, by_blocks, by_gram
 from nwidth.spaces.base import InnerProduct
 
 About: TypeAlias = Literal["mean", "zero"] | Array
@@ -111,23 +111,17 @@ def taken(state: State, rows: Array, inner: InnerProduct | None, rule: Rule, nor
         return state
     rows, state = _centred(state, rows) if rule.centred else (rows, replace(state, count=state.count + len(rows)))
     state = replace(state, total=state.total + energy(inner, rows), steps=state.steps + 1)
-    found = extend(state.modes, rows, inner, rule.spare_rest(state))
-    core = _stacked(state.sigma, found.coordinates)
-    _, sigma, turn = sla.svd(core, full_matrices=False, check_finite=False)
-    tail = squares(sigma)
-    keep = min(int(np.argmax(tail <= rule.spare(state))), rule.capacity)
-    basis = np.concatenate([state.modes, found.fresh])
-    modes, sigma = np.ascontiguousarray(turn[:keep] @ basis), np.ascontiguousarray(sigma[:keep])
-    # every product above rounds by γ |a| |b|, measured in X; the small decomposition by a few ε of its size
-    scale = gamma(4 * sum(core.shape) + 16) * (1 + norm * float(np.linalg.norm(basis)))
-    moved = scale * float(np.linalg.norm(core))
+    spare = rule.spare(state)
+    step = by_gram(state.modes, state.sigma, rows, inner, spare, rule.capacity, norm) if rule.tol >= GRAM_TOL else None
+    if step is None:
+        step = by_blocks(state.modes, state.sigma, rows, inner, spare, rule.spare_rest(state), rule.capacity, norm)
     state = replace(
         state,
-        modes=modes,
-        sigma=sigma,
-        dropped=state.dropped + float(tail[keep]),
-        rest=state.rest + found.rest,
-        rounding=state.rounding + moved,
+        modes=step.modes,
+        sigma=step.sigma,
+        dropped=state.dropped + step.dropped,
+        rest=state.rest + step.rest,
+        rounding=state.rounding + step.moved,
     )
     return _orthonormal_again(state, inner) if state.steps % _CHECKED == 0 else state
 
@@ -140,14 +134,6 @@ def _centred(state: State, rows: Array) -> tuple[Array, State]:
     moved = state.mean + (mean - state.mean) * (more / (count + more))
     parts = [rows - mean, between[None]] if count else [rows - mean]
     return np.concatenate(parts), replace(state, mean=moved, count=count + more)
-
-
-def _stacked(sigma: Real, coordinates: Array) -> Array:
-    """`[diag(σ) 0; P T]`: the modes so far and the new rows in the extended basis."""
-    core = np.zeros((len(sigma) + len(coordinates), coordinates.shape[1]), dtype=coordinates.dtype)
-    core[np.arange(len(sigma)), np.arange(len(sigma))] = sigma
-    core[len(sigma) :] = coordinates
-    return core
 
 
 def _orthonormal_again(state: State, inner: InnerProduct | None) -> State:
