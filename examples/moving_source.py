@@ -7,14 +7,14 @@ import nwidth as nw
 problem = nw.problems.get("moving-bump", resolution=32, source="moving")
 
 # 1. the conductivity and the source in a few terms, each from a few of its values
-separated = nw.rb.interpolated(problem, training=300, tol=1e-5)
-conductivity = separated.parts["diffusion"]
+affine = nw.rb.separated(problem, training=300, tol=1e-5)
+conductivity = affine.parts["diffusion"]
 print(f"conductivity: {conductivity.terms} terms, Lebesgue constant {conductivity.lebesgue:.1f}")
 for terms in range(0, conductivity.terms + 1, 10):
     print(f"  {terms:3d} terms: largest error {conductivity.errors[terms]:.1e}")
 
 # 2. a reduced basis whose limits refer to the true conductivity, not to the interpolated one
-basis = nw.rb.Greedy(tol=1e-3, training=200, loads="sum").fit(problem=separated)
+basis = nw.rb.Greedy(tol=1e-3, training=200, loads="sum").fit(problem=affine)
 certified = nw.certify(basis, problem)
 answer = certified.predict(problem.parameters.sample(range(200), seed=1))
 truth = nw.solve(problem, answer.mu).field

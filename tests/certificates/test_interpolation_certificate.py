@@ -24,7 +24,7 @@ from nwidth.problems.non_affine import Coefficients
 from nwidth.problems.reciprocal_distance import ReciprocalDistance
 from nwidth.problems.thermal_block import ThermalBlock
 from nwidth.rb.greedy import Greedy
-from nwidth.rb.interpolation.problem import interpolated
+from nwidth.rb.interpolation.problem import separated
 
 RIGOROUS = ("everywhere", "box")
 
@@ -57,7 +57,7 @@ def plate():
 
 @pytest.fixture(scope="module")
 def fine(plate):
-    return interpolated(plate, 150, 1e-7)
+    return separated(plate, 150, 1e-7)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def queries(plate):
 )
 def test_bounds_hold_for_fields_and_outputs(resolution, terms, modes, degree, height, width, rule, seed):
     problem = Plate(resolution, degree, height, width)
-    small = interpolated(problem, 60, tol=None, max_size=terms, seed=seed)
+    small = separated(problem, 60, tol=None, max_size=terms, seed=seed)
     mu = problem.parameters.sample(range(8), seed + 1)
     answer = certified(reduced(small, modes), rule, levels=4, order=3).predict(mu)
     usable = np.isfinite(answer.bound)  # one term may lose definiteness, and then says so
@@ -137,7 +137,7 @@ def test_where_the_basis_dominates_the_effectivity_is_that_of_theory(plate, fine
 def test_down_to_rounding(queries):
     """All modes and all terms: what is left is rounding, and the bound knows."""
     problem = Plate(resolution=4)
-    full = interpolated(problem, 200, tol=None, max_size=100)
+    full = separated(problem, 200, tol=None, max_size=100)
     answer = certified(reduced(full, 20), "everywhere").predict(queries)
     error = check(problem, queries, answer)
     size = energy_error(problem, queries, exact(problem, queries), 0 * problem.space.flatten(answer.field))
@@ -147,7 +147,7 @@ def test_down_to_rounding(queries):
 
 def test_one_more_point_is_an_estimate_and_can_be_wrong():
     problem = ReciprocalDistance(resolution=10)
-    coarse = interpolated(problem, 200, 1e-6).truncate(reaction=5, source=5)
+    coarse = separated(problem, 200, 1e-6).truncate(reaction=5, source=5)
     mu = problem.parameters.sample(range(60), 5)
     answer = certified(reduced(coarse, 20), "next point").predict(mu)
     assert answer.guarantee == Estimate("energy norm", "the interpolation error at all points but the next one")
@@ -158,7 +158,7 @@ def test_one_more_point_is_an_estimate_and_can_be_wrong():
 
 def test_the_case_of_the_literature_with_interpolated_reaction_and_source():
     problem = ReciprocalDistance(resolution=10)
-    whole = interpolated(problem, 200, 1e-6)
+    whole = separated(problem, 200, 1e-6)
     mu = problem.parameters.sample(range(30), 5)
     for terms in (4, 12, whole.parts["source"].terms):
         coarse = whole.truncate(reaction=terms, source=terms)
@@ -197,7 +197,7 @@ def test_a_query_with_prepared_bounds_asks_for_nothing_but_the_interpolation_poi
     problem = Plate(resolution=6)
     counted = Counted(1.0, 3.0, 0.3)
     problem.functions = Coefficients(counted, Bump(0.5, 2.0, 0.3))
-    small = interpolated(problem, 60, tol=None, max_size=8)
+    small = separated(problem, 60, tol=None, max_size=8)
     full, boxed = (certified(reduced(small, 8), rule, levels=4, order=3) for rule in RIGOROUS)
     Counted.asked.clear()
     boxed.predict(queries)
@@ -261,7 +261,7 @@ def test_what_cannot_be_certified_is_refused_with_the_reason(fine):
         InterpolationCertificate.build(surrogate, error="full")
     problem = Plate(resolution=4)
     problem.functions = Coefficients(Unknown(), Bump())
-    small = reduced(interpolated(problem, 40, 1e-3), 3)
+    small = reduced(separated(problem, 40, 1e-3), 3)
     with pytest.raises(InputError, match="no closed-form derivatives"):
         InterpolationCertificate.build(small, error="box")
     with pytest.raises(InputError, match="ResidualCertificate"):

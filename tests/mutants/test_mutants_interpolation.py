@@ -41,10 +41,10 @@ MUTANTS = [
         BOUND,
     ),
     Mutant(
-        "a bound for a lift that costs nothing",
+        "a bound without the error of the diffusion",
         "certificates/interpolation.py",
         "errors.diffusion * (size + lift)",
-        "errors.diffusion * size * 0.01",
+        "0.0 * lift",
         BOUND,
     ),
     Mutant(
@@ -57,8 +57,8 @@ MUTANTS = [
     Mutant(
         "the largest error over a sample of the points",
         "certificates/interpolation_error.py",
-        "largest = {role: part.max(axis=1)",
-        "largest = {role: part[:, ::40].max(axis=1)",
+        "self.size.max(axis=1)",
+        "self.size[:, ::40].max(axis=1)",
         BOUND,
     ),
     Mutant("a remainder without the operator", "rb/interpolation/taylor.py", "self.gain * rest", "rest", TAYLOR),
@@ -70,6 +70,20 @@ MUTANTS = [
         TAYLOR,
     ),
     Mutant("half the distance", "rb/interpolation/taylor.py", "distance = np.abs(", "distance = 0.5 * np.abs(", TAYLOR),
+    Mutant(
+        "a slope that forgets a direction",
+        "certificates/interpolation_error.py",
+        "for gradient in forms.gradients",
+        "for gradient in forms.gradients[:1]",
+        BOUND,
+    ),
+    Mutant(
+        "a weighted bound without the source",
+        "certificates/interpolation_error.py",
+        'rest, rounding = error["source"].value, error',
+        'rest, rounding = 0.0 * error["source"].value, error',
+        BOUND,
+    ),
     Mutant(
         "a projector in the wrong norm",
         "rb/interpolation/interpolant.py",

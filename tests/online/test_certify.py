@@ -39,7 +39,7 @@ def test_a_regression_in_modes_is_bounded_from_its_coefficients_where_the_proble
 
 def test_interpolated_coefficients_are_counted():
     problem = MovingBump(resolution=8)
-    approximate = nw.rb.interpolated(problem, problem.parameters.sample(range(40), 0), tol=1e-2)
+    approximate = nw.rb.separated(problem, problem.parameters.sample(range(40), 0), tol=1e-2)
     basis = nw.rb.Greedy(tol=None, max_size=4, training=20).fit(problem=approximate)
     for given in (problem, approximate):
         assert isinstance(nw.certify(basis, given).certificate, InterpolationCertificate)

@@ -18,4 +18,4 @@ from .interpolation.eim import EIM as EIM, SymmetricEIM as SymmetricEIM
 from .interpolation.interpolant import Interpolant as Interpolant
 from .interpolation.matrices import InterpolatedMatrices as InterpolatedMatrices
 from .interpolation.matrices import interpolated_matrices as interpolated_matrices
-from .interpolation.problem import Interpolated as Interpolated, interpolated as interpolated
+from .interpolation.problem import Interpolated as Interpolated, separated as separated

@@ -8,7 +8,7 @@ import nwidth as nw
 from nwidth.core.errors import InputError, WorkError
 from nwidth.problems.moving_bump import MovingBump
 from nwidth.problems.reciprocal_distance import ReciprocalDistance
-from nwidth.rb.interpolation.problem import interpolated
+from nwidth.rb.interpolation.problem import separated
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def plate():
 
 @pytest.fixture(scope="module")
 def small(plate):
-    return interpolated(plate, 100, 1e-6)
+    return separated(plate, 100, 1e-6)
 
 
 def test_the_affine_solution_approaches_the_true_one(plate, small):
@@ -70,7 +70,7 @@ def test_decay_on_the_case_of_the_literature():
     mu = ReciprocalDistance(8).parameters
     axis = -np.geomspace(0.01, 1.0, 20)
     grid = {name: column.ravel() for name, column in zip(mu.names, np.meshgrid(axis, axis), strict=True)}
-    part = interpolated(ReciprocalDistance(24), grid, 1e-5).parts["reaction"]
+    part = separated(ReciprocalDistance(24), grid, 1e-5).parts["reaction"]
     relative = part.errors / part.errors[0]
     assert part.terms < 45
     eights = relative[8::8]
@@ -98,4 +98,4 @@ def test_what_cannot_be_is_refused(small):
     with pytest.raises(InputError, match="there is no convection"):
         small.truncate(convection=3)
     with pytest.raises(WorkError, match="miss tol = 1e-09"):
-        interpolated(MovingBump(6), 50, 1e-9, max_size=4)
+        separated(MovingBump(6), 50, 1e-9, max_size=4)

@@ -23,7 +23,7 @@ from nwidth.rb.greedy import Greedy
 from nwidth.rb.interpolation.deim import DEIM, QDEIM
 from nwidth.rb.interpolation.eim import EIM
 from nwidth.rb.interpolation.matrices import entries, interpolated_matrices
-from nwidth.rb.interpolation.problem import interpolated
+from nwidth.rb.interpolation.problem import separated
 
 
 class Assembled(Linear, Storable):
@@ -130,7 +130,7 @@ def test_without_a_stability_constant_there_is_an_estimate_that_says_so(mu, tmp_
 
 
 def test_each_kind_of_basis_gets_its_certificate(problem, mu):
-    by_functions = reduced(interpolated(problem, 60, 1e-4), 4)
+    by_functions = reduced(separated(problem, 60, 1e-4), 4)
     assert isinstance(interpolated_certificate(by_functions, problem), InterpolationCertificate)
     by_matrices = reduced(interpolated_matrices(problem, 60, None, max_size=5), 4)
     assert isinstance(interpolated_certificate(by_matrices), ResidualCertificate)
@@ -171,7 +171,7 @@ def test_what_cannot_be_is_refused(problem):
     with pytest.raises(InputError, match="inherit Linear"):
         interpolated_matrices(object())
     with pytest.raises(InputError, match="expected a NonAffine problem"):
-        interpolated(ThermalBlock(2, 8))
+        separated(ThermalBlock(2, 8))
     with pytest.raises(WorkError, match="miss tol"):
         interpolated_matrices(problem, 60, 1e-9, max_size=3)
     with pytest.raises(InputError, match="cannot be stored"):

@@ -138,7 +138,7 @@ class Interpolated(Affine, Stable, Outputs, Storable):
         return cls(children["truth"], parts)
 
 
-def interpolated(
+def separated(
     problem: NonAffine,
     training: int | Mapping[str, Any] = 300,
     tol: float | None = 1e-6,
