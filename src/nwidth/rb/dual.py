@@ -66,7 +66,7 @@ class DualModel(Storable):
         return len(self.dual.loads) == 1
 
     @cached_property
-    def _operations(self) -> int:
+    def operations(self) -> int:
         """Rounded operations behind a value, those in the reduced entries included."""
         terms, modes, primal_modes = self.cross.shape
         return self.dual.operations + terms * primal_modes + modes + len(self.load_norms) + 2 * primal_modes + 16
@@ -110,7 +110,7 @@ class DualModel(Storable):
         length = np.abs(coefficients) @ self.primal_lengths
         load = np.abs(phi) @ self.load_norms + (np.abs(theta) @ self.dual.term_norms) * length
         sizes = self.functional_norm * length + self.quadratic_norm * length**2 + self.offset_size
-        return gamma(self._operations) * (sizes + (np.abs(duals) @ self.dual.lengths) * load) + 4 * EPS * np.abs(values)
+        return gamma(self.operations) * (sizes + (np.abs(duals) @ self.dual.lengths) * load) + 4 * EPS * np.abs(values)
 
     def to_parts(self) -> Parts:
         """Reduced numbers only."""
