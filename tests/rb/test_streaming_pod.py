@@ -209,7 +209,6 @@ KILLED = """
     import os, signal, sys
     import nwidth.rb.streaming_checkpoint as checkpoint
     from nwidth.rb.pod_basis import pod
-from nwidth.rb.streaming_step import by_blocks, by_gram
 
     write, written = checkpoint.Checkpoint.write, []
 
