@@ -153,6 +153,23 @@ def test_the_initial_error_is_counted():
     assert (certificate.initial(mu) < 1e-12).all(), "the starts are the first modes"
 
 
+def test_crank_nicolson_keeps_an_error_in_fast_modes():
+    """Steps that are long for them: the factor of a fast mode is close to -1, and the bound must not shrink faster."""
+    problem = RandomEvolution(size=12, count=30, dt=20.0, scheme="crank-nicolson", spread=1e4, starts=2)
+    problem.coefficients = lambda mu, times: (
+        np.ones((len(mu["h"]), len(times), 2)),
+        np.zeros((len(mu["h"]), len(times), 2)),
+    )
+    certificate = certified(problem, 6)
+    short = replace(certificate, surrogate=certificate.surrogate.truncate(1))
+    mu = problem.parameters.sample(range(3), 2)
+    levels, _ = exact(problem, mu)
+    answer = short.bound(short.surrogate.predict(mu))
+    error = mass_error(problem, answer.field - levels)
+    assert (error <= answer.stats["in time"]).all()
+    assert (error[:, -1] > 0.3 * error[:, 0]).all(), "thirty steps hardly damp it"
+
+
 def test_a_window_forgets_the_past():
     problem = RandomEvolution(size=20, count=400, dt=0.1, every=400, spread=10.0, starts=1)
     certificate = certified(problem, 8)
@@ -182,12 +199,21 @@ def test_a_constant_without_proof_makes_an_estimate():
 
     problem = RandomEvolution(size=12)
     certificate = certified(problem, 4)
-    problem.stability = Guessed(np.ones(2), 1e-10)
+    problem._terms = replace(problem.terms(), stability=Guessed(np.ones(2), 1e-10))
     mu = problem.parameters.sample(range(2), 2)
     for kind in (certificate, DualEvolutionCertificate(certificate)):
         assert kind.bound(certificate.surrogate.predict(mu)).guarantee == Estimate(
             "norm of the mass, at each time level", "a proven stability constant"
         )
+
+
+def test_without_a_constant_there_is_a_basis_and_no_certificate():
+    problem = RandomEvolution(size=12)
+    problem._terms = replace(problem.terms(), stability=None)
+    reduced = PODGreedy(tol=None, max_size=4, training=3).fit(problem=problem)
+    assert np.isinf(reduced.predict(problem.parameters.sample(range(2), 1)).bound).all()
+    with pytest.raises(InputError, match="a stability constant is missing"):
+        EvolutionCertificate.build(reduced)
 
 
 def test_saved_certificates_and_other_steps(tmp_path):

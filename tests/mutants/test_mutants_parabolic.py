@@ -75,10 +75,10 @@ MUTANTS = [
         BOUNDS,
     ),
     Mutant(
-        "weights that forget too fast",
+        "residuals that are never in step with each other",
         "certificates/parabolic_dual.py",
-        "growth = 1 + 2 * self.etas",
-        "growth = 1 + 40 * self.etas",
+        "roots = np.sqrt(self.primal_sum) * np.sqrt(self.dual_sum)",
+        "roots = 0 * self.primal_sum",
         BOUNDS,
     ),
     Mutant(

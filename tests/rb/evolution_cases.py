@@ -7,9 +7,9 @@ import scipy.sparse as sp
 
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.storable import Parts, Storable
-from nwidth.problems.base import AffineTerms, Quantity
+from nwidth.problems.base import Quantity
 from nwidth.problems.min_theta import MinTheta
-from nwidth.problems.parabolic import AffineEvolution, Stepping
+from nwidth.problems.parabolic import AffineEvolution, EvolutionTerms, Stepping
 from nwidth.problems.parabolic_signals import Signals
 from nwidth.spaces.box import Box
 from nwidth.spaces.joint import Joint
@@ -26,7 +26,6 @@ class RandomEvolution(AffineEvolution, Storable):
     parameters: Any = None
     space: Any = None
     stepping: Any = None
-    stability: Any = None
 
     def __init__(
         self, size: int = 24, terms: int = 2, seed: int = 0, count: int = 20, dt: float = 0.05,
@@ -42,7 +41,6 @@ class RandomEvolution(AffineEvolution, Storable):
         mass = _definite(rng, size + 1, 5.0)
         loads = rng.normal(size=(2, size + 1)) * free
         lift = np.where(free, 0.0, 0.7)
-        self._terms = AffineTerms(tuple(sp.csr_array(m) for m in matrices), loads, free, lift)
         self._functionals = np.concatenate([loads[:1], rng.normal(size=(1, size + 1))])
         self._starts = rng.normal(size=(starts, size + 1)) * free
         x = sum(matrices)
@@ -61,13 +59,11 @@ class RandomEvolution(AffineEvolution, Storable):
         if names:
             low, high = [0.2] * (terms - 1) + [-1.0] * starts, [5.0] * (terms - 1) + [1.0] * starts
             self.parameters = Joint((Box(names, low, high), self.signals))
-        self.stability = MinTheta(np.ones(terms), 1e-10)
+        stability = MinTheta(np.ones(terms), 1e-10)
+        self._terms = EvolutionTerms(tuple(sp.csr_array(m) for m in matrices), loads, free, lift, self._mass, stability)
 
-    def terms(self) -> AffineTerms:
+    def terms(self) -> EvolutionTerms:
         return self._terms
-
-    def mass(self) -> Form:
-        return self._mass
 
     def coefficients(self, mu: Mu, times: Real) -> tuple[Real, Real]:
         h, p = (self.signals.at(mu[name], times) for name in ("h", "p"))
@@ -170,7 +166,6 @@ class HeatLine(AffineEvolution):
         stiffness = sp.csr_array(sp.diags_array([ends, inner, ends], offsets=[-1, 0, 1])) / step
         mass = sp.csr_array(sp.diags_array([-ends, 2 * inner, -ends], offsets=[-1, 0, 1])) * (step / 6)
         free = (nodes > 0) & (nodes < 1)
-        self._terms = AffineTerms((sp.csr_array(stiffness),), np.zeros((1, cells + 1)), free, np.zeros(cells + 1))
         self._mass = Form(mass, step / 3 * (1 - 1e-12))
         cosine = np.cos(np.pi * step)
         self.eigenvalue = 6 / step**2 * (1 - cosine) / (2 + cosine)
@@ -179,17 +174,16 @@ class HeatLine(AffineEvolution):
         energy = Form(sp.csr_array(stiffness), np.pi**2 * step / 3 * (1 - 1e-6))
         pairs = np.stack([np.arange(cells), np.arange(1, cells + 1)], axis=1)
         self.space = MeshSpace(nodes[:, None], pairs, free, energy, self._mass, "line")
-        self.stability = MinTheta(np.ones(1), 1e-12)
+        zeros = np.zeros(cells + 1)
+        self._terms = EvolutionTerms(
+            (sp.csr_array(stiffness),), zeros[None], free, zeros, self._mass, MinTheta(np.ones(1), 1e-12)
+        )
 
     space: Any = None
     stepping: Any = None
-    stability: Any = None
 
-    def terms(self) -> AffineTerms:
+    def terms(self) -> EvolutionTerms:
         return self._terms
-
-    def mass(self) -> Form:
-        return self._mass
 
     def coefficients(self, mu: Mu, times: Real) -> tuple[Real, Real]:
         kappa = np.asarray(mu["kappa"], dtype=float)[:, None, None]

@@ -88,6 +88,9 @@ class EvolutionCertificate(Certificate):
             )
         return cls(surrogate, mass_constants(own, anchors))
 
+    def __post_init__(self) -> None:
+        _ = self.problem.stability  # raises where there is none
+
     @property
     def problem(self) -> AffineEvolution:
         """What the bounds refer to."""

@@ -135,12 +135,12 @@ class DualEvolutionCertificate(Certificate):
         """Limits `(B, s)` at the point of the step with which the first `newest` steps of the last part end, and how
         many steps they look back, `(B,)`."""
         search = _Backwards(self.primal, len(past[-1].p))
-        for number, part in enumerate(reversed(past)):
-            last = newest if number == 0 else part.p.shape[1]
-            for end in range(last, 0, -_BLOCK):
-                search.add(part.backwards(max(0, end - _BLOCK), end))
-                if search.enough or search.steps >= self.window:
-                    return search.limit, np.full(len(part.p), search.steps)
+        for part in reversed(past):
+            newer = newest if part is past[-1] else part.p.shape[1]
+            while newer > 0 and not search.enough and search.steps < self.window:
+                older = max(0, newer - min(_BLOCK, self.window - search.steps))
+                search.add(part.backwards(older, newer))
+                newer = older
         return search.limit, np.full(len(past[-1].p), search.steps)
 
     def to_parts(self) -> Parts:

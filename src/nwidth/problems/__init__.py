@@ -59,6 +59,7 @@ ZOO = (
     "navier_stokes",
     "poisson",
     "power_module",
+    "power_module_transient",
     "reciprocal_distance",
     "thermal_block",
 )

@@ -6,7 +6,7 @@ with is the *time-discrete* solution: same method, same steps.
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +15,7 @@ import numpy as np
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.validation import as_mu, batch_size, check_choice
-from nwidth.problems.base import AffineTerms, BlackBox, Evolution, Outputs
+from nwidth.problems.base import AffineTerms, BlackBox, Evolution, Outputs, Quantity
 from nwidth.problems.min_theta import ThetaStability
 from nwidth.problems.parabolic_march import March, StepMatrices
 from nwidth.spaces.mesh import Form
@@ -66,8 +66,18 @@ class Stepping:
         return np.flatnonzero(np.arange(first + 1, last + 1) % self.every == 0)
 
 
+@dataclass(frozen=True)
+class EvolutionTerms(AffineTerms):
+    """What depends neither on parameters nor on time: A_q, f_q, free dofs, the constant lift; the mass M, symmetric
+    positive definite with a proven lower bound of its smallest eigenvalue; and constants of A(θ) against
+    `space.inner("energy")`, None where nothing is known (no bounds then)."""
+
+    mass: Form
+    stability: ThetaStability | None = None
+
+
 class AffineEvolution(Evolution, BlackBox, Outputs):
-    """A linear parabolic problem with constants: matrices, mass, coefficients as functions of time, and steps.
+    """A linear parabolic problem in affine terms, with coefficients as functions of time, and its steps.
 
     `w = u - lift` starts from `Σ_k ψ_k(mu) g_k` (zero, unless `starts` says otherwise). The outputs belong to the
     *points* of the steps: the stored levels for implicit Euler, half a step before them for Crank-Nicolson, which
@@ -75,12 +85,8 @@ class AffineEvolution(Evolution, BlackBox, Outputs):
     """
 
     @abstractmethod
-    def terms(self) -> AffineTerms:
-        """Matrices A_q, loads f_q on the free dofs, and the constant lift. A_q symmetric positive semidefinite."""
-
-    @abstractmethod
-    def mass(self) -> Form:
-        """M, symmetric positive definite, with a proven lower bound of its smallest eigenvalue."""
+    def terms(self) -> EvolutionTerms:
+        """Matrices, loads, mass and constants."""
 
     @property
     @abstractmethod
@@ -91,10 +97,24 @@ class AffineEvolution(Evolution, BlackBox, Outputs):
     def coefficients(self, mu: Mu, times: Real) -> tuple[Real, Real]:
         """`θ (B, T, Q_A)` and `φ (B, T, Q_f)` at times `(T,)`."""
 
+    def mass(self) -> Form:
+        """M."""
+        return self.terms().mass
+
     @property
-    @abstractmethod
     def stability(self) -> ThetaStability:
-        """Constants of A(θ) against `space.inner("energy")`."""
+        """Constants of A(θ). Raises InputError where there are none."""
+        known = self.terms().stability
+        if known is None:
+            raise InputError(
+                f"no bound for {type(self).__name__}: a stability constant is missing; give EvolutionTerms a stability "
+                "such as MinTheta(reference, slack), or calibrate limits on runs (nwidth.certificates.lead_time)"
+            )
+        return known
+
+    def quantities(self) -> Mapping[str, Quantity]:
+        """The outputs; none unless the problem says so."""
+        return {}
 
     def starts(self, mu: Mu) -> tuple[Real, Real]:
         """`ψ (B, Q_0)` and g `(Q_0, N)`, zero off the free dofs."""

@@ -14,7 +14,7 @@ from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu
 from nwidth.problems.base import AffineTerms, Quantity
 from nwidth.problems.min_theta import MinTheta, rounding_slack
-from nwidth.problems.parabolic import AffineEvolution, Stepping
+from nwidth.problems.parabolic import AffineEvolution, EvolutionTerms, Stepping
 from nwidth.problems.parabolic_signals import Signals
 from nwidth.problems.power_module import CONDUCTIVITY, LAYERS, PowerModule
 from nwidth.spaces.box import Box
@@ -95,13 +95,20 @@ class PowerModuleTransient(AffineEvolution, Storable):
         return PowerModule(self.resolution)
 
     @cached_property
-    def _terms(self) -> AffineTerms:
+    def _affine(self) -> AffineTerms:
         terms = self.module.terms()
         fixed, interface, solder, chip_solder, cooling = terms.matrices
         return replace(terms, matrices=(fixed + SOLDER * (solder + chip_solder), interface, cooling))
 
-    def terms(self) -> AffineTerms:
-        """A = A_fixed + k_interface A_1 + h A_2; loads of one watt per chip."""
+    @cached_property
+    def _terms(self) -> EvolutionTerms:
+        terms = self._affine
+        stability = MinTheta(self.reference, rounding_slack(terms, self.reference, self.space.energy.lambda_min))
+        return EvolutionTerms(terms.matrices, terms.loads, terms.free, terms.lift, self._mass, stability)
+
+    def terms(self) -> EvolutionTerms:
+        """A = A_fixed + k_interface A_1 + h A_2; loads of one watt per chip; mass `∫ ρc u v` in J/K; smallest and
+        largest ratio of a coefficient to its reference."""
         return self._terms
 
     @cached_property
@@ -120,17 +127,13 @@ class PowerModuleTransient(AffineEvolution, Storable):
         smallest = mass_lambda_min(len(mesh.nodes), mesh.elements, heavy.volumes / 216)
         return Form(mass(heavy), (1 - 1e-6) * smallest)
 
-    def mass(self) -> Form:
-        """`∫ ρc u v`, J/K."""
-        return self._mass
-
     @cached_property
     def space(self) -> MeshSpace:
         """Q1 on the bricks."""
         mesh, still = self.module.mesh, self.module.space
         known = CONDUCTIVITY | {"k_interface": self.reference[1], "k_solder": SOLDER, "k_chip_solder": SOLDER}
         softest = column_lambda_min(mesh, np.array([known[name] for name in self._material]), self.reference[2])
-        energy = sp.csr_array(sum(t * a for t, a in zip(self.reference, self._terms.matrices, strict=True)))
+        energy = sp.csr_array(sum(t * a for t, a in zip(self.reference, self._affine.matrices, strict=True)))
         return replace(still, energy=Form(energy, (1 - 1e-6) * softest))
 
     def coefficients(self, mu: Mu | Array, times: Real) -> tuple[Real, Real]:
@@ -146,11 +149,6 @@ class PowerModuleTransient(AffineEvolution, Storable):
                 row = int(np.argmin((values > 0).all(axis=1)))
                 raise InputError(f"{name} is {values[row].min()} in row {row}; it must be above zero at all times")
         return np.stack([np.ones(h.shape), interface, h], axis=2), np.stack([first, second], axis=2)
-
-    @cached_property
-    def stability(self) -> MinTheta:
-        """Smallest and largest ratio of a coefficient to its reference."""
-        return MinTheta(self.reference, rounding_slack(self._terms, self.reference, self.space.energy.lambda_min))
 
     def anchors(self, count: int = 5) -> Real:
         """Coefficients at which to compare A with M: k_interface and h at `count` values along their ranges."""

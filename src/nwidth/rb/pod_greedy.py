@@ -145,11 +145,18 @@ class _Search:
                 _, levels = model.march(theta, loads, np.ascontiguousarray(state), stepping)
                 norm, _ = model.residual_norms(theta, loads, np.ascontiguousarray(state), levels, stepping)
                 still, _ = model.residual_norms(theta, loads, 0 * state, 0 * levels, stepping)
-            lower = problem.stability.constants(theta.reshape(-1, theta.shape[2])).lower.reshape(norm.shape)
+            lower = self._lower(theta)
             safe = np.where(lower > 0, lower, np.inf)
             total, scale = total + np.sum(norm**2 / safe, axis=1), scale + np.sum(still**2 / safe, axis=1)
             state = levels[:, -1]
         return np.sqrt(total / np.where(scale > 0, scale, 1.0))
+
+    def _lower(self, theta: Real) -> Real:
+        """Coercivity constants `(B, T)`; without any, the search goes by the residual alone."""
+        known = self.builder.problem.terms().stability
+        if known is None:
+            return np.ones(theta.shape[:2])
+        return known.constants(theta.reshape(-1, theta.shape[2])).lower.reshape(theta.shape[:2])
 
     def _loads(self, model: EvolutionModel, phi: Real, kind: int, first: int) -> Real:
         """Coefficients of loads and functionals of a case: those of the problem, or one pulse in the first step."""
