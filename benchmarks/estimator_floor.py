@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from _floor import PlainOrthonormal, Reference, line
 from _harness import Row
+from _published import Products
 
 import nwidth as nw
 from nwidth.certificates.estimator import EstimatorCertificate
@@ -23,11 +24,12 @@ from nwidth.problems.base import Affine
 from nwidth.rb.estimators import OrthonormalResidual, galerkin, residual_estimator
 from nwidth.rb.gram import GramResidual
 from nwidth.rb.interpolated_build import interpolated_residual
+from nwidth.rb.wide import Functionals
 from nwidth.study.measure import alternate
 
 #: Formulas with a bound, and those that only have a value.
 BOUNDS = ("orthonormal", "interpolated", "interpolated, all points")
-VALUES = ("orthonormal, published", "gram", "assembled")
+VALUES = ("orthonormal, published", "products, published", "gram", "assembled")
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,16 @@ class Case:
             "gram": GramResidual.build(terms, inner, basis),
         }
 
+    def products(self, basis: Real, coefficients: Real) -> dict[str, tuple[Real, Real]]:
+        """The interpolation of products, as published and with its remainder."""
+        training = (self.theta, self.phi, self._galerkin(basis, self.theta, self.phi))
+        squares = self.reference.dual_norm(self.reference.residual(self.theta, training[2], basis)) ** 2
+        sizes = Functionals(self.problem.terms(), basis).sizes(self.problem.space.inner("energy"))
+        found, remainder = Products.of(*training, squares, sizes).squares(*self.test, coefficients)
+        norm = np.sqrt(np.maximum(found, 0.0))
+        noise = np.sqrt(np.maximum(found, 0.0) + remainder) - norm
+        return {"products, published": (norm, np.zeros_like(norm)), "products, with their remainder": (norm, noise)}
+
     def assembled(self, basis: Real, coefficients: Real) -> Real:
         """The residual of the fields, assembled in float64."""
         systems = self.problem.systems(self.test_mu)
@@ -111,6 +123,7 @@ def compare(case: Case, size: Size) -> Curves:
         curves.modes.append(modes)
         curves.true.append(float(true.max()) / case.load)
         found = {name: one.norms(*case.test, coefficients) for name, one in case.estimators(basis).items()}
+        found |= case.products(basis, coefficients)
         found["assembled"] = (case.assembled(basis, coefficients), np.zeros(len(true)))
         for name, (norm, noise) in found.items():
             _note(curves, name, case, norm, noise, true, error)
@@ -211,6 +224,17 @@ def work(quick: bool, seed: int) -> Sequence[Row]:
         Row("interpolation with its remainder: follows to, of the load", last["interpolated"], "", 1e-14, "<="),
         Row("interpolation at all points: follows to, of the load", last["interpolated, all points"], "", 1e-14, "<="),
         Row("interpolation: proven floor, of the load", curves.noise["interpolated"][-1], "", 1e-11, "<="),
+        Row(
+            "interpolation of products as published: follows to, of the load",
+            last["products, published"],
+            "",
+            1e-13,
+            "<=",
+        ),
+        Row(f"interpolation of products as published: zeros, of {checked}", curves.unusable["products, published"]),
+        Row(
+            "interpolation of products with their remainder: floor", curves.noise["products, with their remainder"][-1]
+        ),
         Row("orthonormal basis of nwidth: proven floor, of the load", curves.noise["orthonormal"][-1], "", 1e-9, "<="),
     ]
     for name in BOUNDS:

@@ -176,3 +176,10 @@ def test_a_basis_spans_what_it_was_made_from(block):
     growing = GrowingBasis(block, 2)
     with pytest.raises(InputError, match="raise capacity"):
         growing.add(fields)
+
+
+def test_prescribed_values_are_cleared_from_the_fields_of_a_basis(block):
+    """Nodal values that no product sees must not come back in a reconstructed field."""
+    free = block.terms().free
+    fields = np.random.default_rng(1).normal(size=(2, block.space.size))
+    assert (spanned(block, fields).basis[:, ~free] == 0).all()

@@ -15,7 +15,9 @@ from nwidth.rb.estimators import OrthonormalResidual, cheaper, galerkin, residua
 from nwidth.rb.gram import GramResidual
 from nwidth.rb.interpolated import InterpolatedResidual, combination
 from nwidth.rb.interpolated_build import interpolated_residual
+from nwidth.rb.products import Magnitude, magnitude
 from nwidth.rb.wide import Functionals, WideForm
+from nwidth.spaces.base import InnerProduct
 
 
 class Case:
@@ -269,7 +271,7 @@ def test_stored_and_restored_it_answers_to_the_last_bit(block):
 def test_the_published_system_of_products_has_these_values(line):
     """The square is linear in the products b_i b_j: its values at q_i and q_i + q_j determine H."""
     built = line.build(points="all")
-    functionals, form = Functionals(line.terms, line.basis), WideForm(line.inner, line.basis.shape[1])
+    functionals, form = Functionals(line.terms, line.basis), WideForm(line.inner)
     q = built.functions[:4]
     sums = (q[:, None] + q[None, :]).reshape(16, -1)
 
@@ -303,3 +305,44 @@ def test_defects_count(block):
     norm, noise = block.norms(built)
     more = block.norms(replace(built, defects=built.defects + 1.0))[1]
     assert (more > noise + 0.5 * np.abs(block.test[1]).max() * 1e-6).all() and (norm > 0).all()
+
+
+def test_a_load_that_vanishes_has_a_residual_that_does(line):
+    """No points at all: the bound is the smallest number above zero, and not zero."""
+    terms = replace(line.terms, loads=0 * line.terms.loads)
+    none = 0 * line.coefficients
+    built = interpolated_residual(terms, line.inner, line.basis, line.theta, line.phi, none)
+    norm, noise = built.norms(*line.test, 0 * line.answer)
+    assert built.points == 0
+    assert (norm == 0).all() and (noise > 0).all() and (noise < 1e-300).all()
+
+
+class Bare(InnerProduct):
+    """The same product without its matrix."""
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def apply(self, v):
+        return self._inner.apply(v)
+
+    def riesz(self, r):
+        return self._inner.riesz(r)
+
+    @property
+    def lambda_min(self):
+        return self._inner.lambda_min
+
+
+@magnitude.register
+def _bare(inner: Bare) -> Magnitude:
+    return magnitude(inner._inner)
+
+
+def test_a_product_without_a_matrix_is_applied_in_float64_and_its_rounding_counted(block):
+    data = (block.basis, block.theta, block.phi, block.coefficients)
+    built = interpolated_residual(block.terms, Bare(block.inner), *data)
+    norm, noise = block.norms(built)
+    true = block.true()
+    assert (true <= norm + noise).all() and (norm + noise <= 1.2 * true + 1e-9 * block.load).all()
+    assert noise.max() > block.norms(block.build())[1].max()

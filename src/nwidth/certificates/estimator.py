@@ -71,7 +71,7 @@ class EstimatorCertificate(Certificate):
             )
         mu = problem.parameters.sample(range(training), 0) if isinstance(training, int) else training
         choice = _choose(surrogate, kind, as_mu(mu, problem.parameters.names), proven)
-        terms, form = problem.terms(), WideForm(problem.space.inner("energy"), len(problem.terms().lift))
+        terms, form = problem.terms(), WideForm(problem.space.inner("energy"))
         functionals = stacked(quantities_of(problem), len(terms.lift)) * terms.free
         duals = dual_norms(form, functionals) if len(functionals) else np.zeros(0)
         probe = _probe(surrogate.basis, terms.lift)

@@ -53,7 +53,7 @@ def interpolated_residual(
     functionals = Functionals(terms, basis)
     sizes = functionals.sizes(inner)
     zeta = combination(theta, phi, coefficients)
-    own, form = np.abs(zeta) @ sizes, WideForm(inner, terms.loads.shape[1])
+    own, form = np.abs(zeta) @ sizes, WideForm(inner)
     allowed = 4 * EPS * own
     if points == "few":
         norms = _residual_norms(zeta, own, functionals, form)

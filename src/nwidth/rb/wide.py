@@ -10,16 +10,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from nwidth.core.arrays import Array, Real
-from nwidth.core.seeding import generator
 from nwidth.problems.base import AffineTerms
-from nwidth.rb.rounding import EPS, gamma, longest_row, product_operations, row_sum
+from nwidth.rb.products import magnitude
+from nwidth.rb.rounding import EPS, EPS_LONG, LONG, gamma, longest_row, product_operations, row_sum
 from nwidth.spaces.base import InnerProduct
 from nwidth.spaces.mesh import MatrixProduct
 
 _TINY = float(np.finfo(np.float64).tiny)
-#: The widest type of this machine: a mantissa of 64 bits on x86, the same as float64 elsewhere.
-LONG = np.longdouble
-EPS_LONG = float(np.finfo(LONG).eps)
 #: Steps of iterative refinement behind a Riesz representative.
 _REFINEMENTS = 2
 
@@ -28,15 +25,13 @@ class WideForm:
     """An inner product in extended precision, with what its rounding needs: a bound `norm` of ‖X‖₂, the rounded
     operations behind one entry of `X v`, and the precision `eps` of `apply`.
 
-    A form that is not given as a matrix is applied in float64, and its norm comes from power iteration, doubled.
+    A form that is not given as a matrix is applied in float64. Raises InputError for one of which no bound is known.
     """
 
-    def __init__(self, inner: InnerProduct, size: int):
-        self.inner = inner
-        if isinstance(inner, MatrixProduct):
-            self.norm, self.width, self.eps = row_sum(inner.matrix), longest_row(inner.matrix), EPS_LONG
-        else:
-            self.norm, self.width, self.eps = 2 * _power_norm(inner, size), 64, EPS
+    def __init__(self, inner: InnerProduct):
+        self.inner, known = inner, magnitude(inner)
+        self.norm, self.width = known.norm, known.operations
+        self.eps = EPS_LONG if isinstance(inner, MatrixProduct) else EPS
 
     @property
     def root(self) -> float:
@@ -57,6 +52,8 @@ class WideForm:
 
     def riesz(self, r: Array) -> tuple[Array, Real]:
         """`y ≈ X⁻¹ r` in extended precision and a bound of `‖r - X y‖_{X⁻¹}`, `(k,)`."""
+        if not len(r):
+            return r, np.zeros(0)
         scale = np.maximum(np.abs(r).max(axis=1, initial=0.0), LONG(_TINY))[:, None]
         target = r / scale
         y = self.inner.riesz(target.astype(np.float64)).astype(LONG)
@@ -105,7 +102,7 @@ class Functionals:
         noise = small * (np.abs(weights[:, :loads]) @ _lengths(terms.loads))
         lengths = _lengths(self.basis)
         modes = self.basis.astype(LONG)
-        parts = weights[:, loads:].reshape(len(weights), len(self.basis), -1)
+        parts = weights[:, loads:].reshape(len(weights), len(self.basis), len(self.terms.matrices))
         for q, matrix in enumerate(map(sp.csr_array, terms.matrices)):
             fields = parts[:, :, q].astype(LONG) @ modes
             result += long_product(matrix, fields) * terms.free
@@ -117,14 +114,14 @@ class Functionals:
         """`Σ_k weights_k F_k` in float64, `(m, N)`."""
         loads = len(self.terms.loads)
         result = weights[:, :loads] @ self.terms.loads
-        parts = weights[:, loads:].reshape(len(weights), len(self.basis), -1)
+        parts = weights[:, loads:].reshape(len(weights), len(self.basis), len(self.terms.matrices))
         for q, matrix in enumerate(self.terms.matrices):
             result += (matrix @ (parts[:, :, q] @ self.basis).T).T
         return result * self.terms.free
 
     def sizes(self, inner: InnerProduct) -> Real:
         """Upper bounds of `‖F_k‖_{X⁻¹}`, `(K,)`: of each functional on its own, in float64."""
-        form, lengths = WideForm(inner, self.terms.loads.shape[1]), _lengths(self.basis)
+        form, lengths = WideForm(inner), _lengths(self.basis)
         table = np.empty((len(self.basis), len(self.terms.matrices)))
         for q, matrix in enumerate(map(sp.csr_array, self.terms.matrices)):
             images = np.ascontiguousarray((matrix @ self.basis.T).T) * self.terms.free
@@ -154,12 +151,3 @@ def dual_norms(form: WideForm, r: Real) -> Real:
 def _lengths(v: Array) -> Real:
     """Upper bounds of the Euclidean lengths of the rows."""
     return np.linalg.norm(v.astype(np.float64), axis=1) * (1 + 1e-9)
-
-
-def _power_norm(inner: InnerProduct, size: int) -> float:
-    v = generator(0).standard_normal((4, size))
-    for _ in range(30):
-        v = inner.apply(v)
-        norms = np.linalg.norm(v, axis=1, keepdims=True)
-        v = v / norms
-    return float(norms.max())
