@@ -147,8 +147,9 @@ def _choose(data: Data, method: str, modes: int | None, tol: float) -> tuple[str
     small = min(rows, size)
     if small <= _FEW:
         return "svd", f"{rows} x {size}: small enough for all singular values"
-    if modes is not None and 8 * modes < small:
-        return "randomised", f"{modes} modes of {rows} x {size}: few against the rank"
+    if modes is not None:
+        few = 8 * modes < small
+        return ("randomised" if few else "svd"), f"{modes} modes of {rows} x {size}: {'few' if few else 'many'}"
     return "streaming", f"{rows} x {size}: too large for all singular values"
 
 
