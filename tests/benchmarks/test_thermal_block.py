@@ -10,8 +10,13 @@ from nwidth.core.kinds import available
 @pytest.mark.skipif(not available("pymor"), reason="pyMOR is not installed")
 def test_quick_version_holds_its_rows_and_writes_them(tmp_path):
     done = run_quick("thermal_block.py", tmp_path, timeout=300)
-    for name in ("bounds of the field violated", "limits of the output violated"):
-        assert done.rows[f"2x2: {name}"]["measured"] == 0 and done.rows[f"2x2: {name}"]["holds"]
-    assert done.rows["2x2: largest true error, nwidth / pyMOR"]["measured"] == pytest.approx(1.0, abs=0.02)
+    for case in ("2x2", "3x3"):
+        for name in ("bounds of the field violated, every N", "limits of the output violated, every N"):
+            assert done.rows[f"{case}: {name}"]["measured"] == 0 and done.rows[f"{case}: {name}"]["holds"]
+            assert done.rows[f"{case}: {name}"]["detail"]["checked"] >= 50 * 16
+        assert done.rows[f"{case}: bounds that are zero or not finite"]["measured"] == 0
+        assert done.rows[f"{case}: largest true error, nwidth / pyMOR"]["measured"] == pytest.approx(1.0, abs=0.02)
+        assert 0 < done.rows[f"{case}: vectors held offline at the peak / (Q_A N)"]["measured"] < 3
+    assert any("dofs" in name for name in done.rows)
     assert done.returncode == 0, done.said
     assert "small version" in done.said

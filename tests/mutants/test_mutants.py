@@ -106,8 +106,8 @@ MUTANTS = [
     Mutant(
         "a reduced residual that forgets a term",
         "rb/steps.py",
-        "coefficients[first:last, None] * theta)",
-        "coefficients[first:last, None] * np.concatenate([0.0 * theta[:1], theta[1:]]))",
+        "minus, batch = -theta,",
+        "minus, batch = np.concatenate([0.0 * theta[:1], -theta[1:]]),",
         REDUCED,
     ),
     Mutant(

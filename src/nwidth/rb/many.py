@@ -37,19 +37,24 @@ class Residuals:
 def residuals(model: ReducedModel, residual: ResidualModel, theta: Real, phi: Real, coefficients: Real) -> Residuals:
     """For θ `(B, Q_A)`, φ `(B, Q_f)` and any coefficients `(B, n)`; NaN where a dual system has no solution."""
     theta, phi, coefficients = (np.ascontiguousarray(part, dtype=np.float64) for part in (theta, phi, coefficients))
-    query = _Query(model, residual, theta, phi, coefficients)
-    parts = [query.primal(), *(query.dual(i) for i in range(len(model.functionals)))]
-    norm, noise, correction, shift = (np.stack(rows, axis=1) for rows in zip(*parts, strict=True))
+    table = np.empty((4, 1 + len(model.functionals), len(theta)))
+    for first in range(0, len(theta), CHUNK):
+        here = slice(first, first + CHUNK)
+        query = _Query(model, residual, theta[here], phi[here], coefficients[here])
+        table[:, 0, here] = query.primal()
+        for i in range(len(model.functionals)):
+            table[:, 1 + i, here] = query.dual(i)
+    norm, noise, correction, shift = table.swapaxes(1, 2)
     return Residuals(norm, noise, correction[:, 1:], shift[:, 1:])
 
 
 class _Query:
-    """A batch of queries with what their residuals share."""
+    """A few queries, which stay in cache, with what their residuals share."""
 
     def __init__(self, model: ReducedModel, residual: ResidualModel, theta: Real, phi: Real, coefficients: Real):
         self.model, self.residual, self.theta, self.coefficients = model, residual, theta, coefficients
         self.phi = np.ascontiguousarray(phi.T)
-        self.y = _coordinates(residual, theta, coefficients)
+        self.y = residual.steps.coordinates(theta.T, coefficients.T)
         weights, terms = residual.weights, len(model.matrices)
         self.fixed, self.table = weights[: residual.fixed], weights[residual.fixed :].reshape(-1, terms)
         self.noise = _weighted(theta, coefficients, self.table)
@@ -73,7 +78,7 @@ class _Query:
         kappa = self._compliance(i)
         if kappa is None:
             z = solve_each(self.theta, model.packed, model.functionals[i])
-            scale, y = np.ones(batch), _coordinates(self.residual, self.theta, z)
+            scale, y = np.ones(batch), self.residual.steps.coordinates(self.theta.T, z.T)
             noise = _weighted(self.theta, z, self.table)
         else:
             z, y, noise = self.coefficients, self.y, self.noise
@@ -97,34 +102,16 @@ class _Query:
         return kappa if apart and beyond else None
 
 
-def _coordinates(residual: ResidualModel, theta: Real, coefficients: Real) -> list[Real]:
-    """The terms' share of the coordinates, `(M, CHUNK)` at a time."""
-    pieces = []
-    for first in range(0, len(theta), CHUNK):
-        here = slice(first, first + CHUNK)
-        pieces.append(residual.steps.coordinates(theta[here].T, coefficients[here].T))
-    return pieces
-
-
 def _weighted(theta: Real, coefficients: Real, weights: Real) -> Real:
     """`Σ_j,q |θ_q c_j| w_jq`, `(B,)`, for weights `(n, Q_A)`."""
     return np.einsum("bn,bn->b", np.abs(coefficients), np.abs(theta) @ weights.T)
 
 
-def _norms(pieces: list[Real], scale: Real, rows: Real, amounts: Real) -> Real:
-    """`‖scale y + Σ_k amounts_k ρ_k‖₂`, `(B,)`, for rows ρ `(F, M)` and amounts `(F, B)`."""
-    norm, first = np.empty(len(scale)), 0
-    for y in pieces:
-        here = slice(first, first + y.shape[1])
-        _norm(y, scale[here], np.ascontiguousarray(rows), np.ascontiguousarray(amounts[:, here]), norm[here])
-        first += y.shape[1]
-    return norm
-
-
 @njit(**OPTIONS)
-def _norm(y: Real, scale: Real, rows: Real, amounts: Real, norm: Real) -> None:
+def _norms(y: Real, scale: Real, rows: Real, amounts: Real) -> Real:
+    """`‖scale y + Σ_k amounts_k ρ_k‖₂`, `(B,)`, for y `(M, B)`, rows ρ `(F, M)` and amounts `(F, B)`."""
     batch, total = y.shape[1], np.empty(y.shape[1])
-    norm[:] = 0.0
+    norm = np.zeros(batch)
     for m in range(y.shape[0]):
         for b in range(batch):
             total[b] = scale[b] * y[m, b]
@@ -136,3 +123,4 @@ def _norm(y: Real, scale: Real, rows: Real, amounts: Real, norm: Real) -> None:
             norm[b] += total[b] * total[b]
     for b in range(batch):
         norm[b] = np.sqrt(norm[b])
+    return norm

@@ -34,12 +34,14 @@ class Steps:
 
     def coordinates(self, theta: Real, coefficients: Real) -> Real:
         """`Σ_q,j (-θ_q c_j) ρ_jq` for θ `(Q_A, B)` and c `(n, B)`, as `(M, B)`."""
-        batch = theta.shape[1]
-        y = np.zeros((self.width, batch))
-        for first, last, rows in self.blocks:
-            z = -(coefficients[first:last, None] * theta).reshape(len(rows), batch)
+        minus, batch = -theta, theta.shape[1]
+        y = np.empty((self.width, batch)) if self.blocks else np.zeros((self.width, batch))
+        beta = 0.0  # the last block is as wide as all, and comes first
+        for first, last, rows in reversed(self.blocks):
+            z = (coefficients[first:last, None] * minus).reshape(len(rows), batch)
             # all in Fortran's order: y[:w]ᵀ += zᵀ rows, nothing is copied
-            dgemm(1.0, z.T, rows.T, trans_b=True, beta=1.0, c=y[: rows.shape[1]].T, overwrite_c=True)
+            dgemm(1.0, z.T, rows.T, trans_b=True, beta=beta, c=y[: rows.shape[1]].T, overwrite_c=True)
+            beta = 1.0
         return y
 
 
