@@ -128,7 +128,9 @@ def test_the_choice_of_a_method_says_why():
     tall = rng.standard_normal((900, 3)) @ rng.standard_normal((3, 700))
     assert pod(tall[:20]).method == "svd"
     assert pod(tall, modes=2).method == "randomised"
-    assert pod(tall, modes=100).method == "svd" and "many" in pod(tall, modes=100).why
+    assert pod(tall, modes=100).method == "svd" and "a Gram matrix resolves 3 of them only" in pod(tall, modes=100).why
+    full = tall + rng.standard_normal((900, 700))
+    assert pod(full, modes=100).method == "snapshots"
     assert pod(tall).method == "streaming" and "too large" in pod(tall).why
     assert pod(iter([tall[:5], tall[5:30]])).why == "the data is read block by block"
 

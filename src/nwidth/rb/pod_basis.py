@@ -112,15 +112,18 @@ def pod(
         check_choice("about", about, ("mean", "zero"))
     source = Source.of(data)
     product = source.inner(inner)
-    method, why = _choose(data, method, modes, tol)
-    if method == "streaming":
+    chosen, why = _choose(data, method, modes)
+    if chosen == "streaming":
         request = _Pass(source, product, modes, tol, about, capacity, block)
         return request.result(None if checkpoint is None else Path(checkpoint), seconds, why, inner)
     if checkpoint is not None:
-        raise InputError(f"a checkpoint is kept by the streaming method only, not by {method!r}; leave it out")
+        raise InputError(f"a checkpoint is kept by the streaming method only, not by {chosen!r}; leave it out")
     centred, offset = _about(_table(source), about)
-    found = _in_memory(centred, product, method, modes, tol, seed)
-    whole = POD(found.modes, offset, found.sigma, product, method, why, found.energy, found.unseen)
+    found = _in_memory(centred, product, chosen, modes, tol, seed)
+    if method == "auto" and modes is not None and len(found.modes) < modes:
+        chosen, why = "svd", f"{why}; a Gram matrix resolves {len(found.modes)} of them only"
+        found = _in_memory(centred, product, chosen, modes, tol, seed)
+    whole = POD(found.modes, offset, found.sigma, product, chosen, why, found.energy, found.unseen)
     count = whole.needed(tol) if modes is None else modes
     return replace(whole, modes=np.ascontiguousarray(found.modes[:count]))
 
@@ -137,7 +140,7 @@ def modes_for(sigma: Real, tol: float) -> int:
     return max(1, int(np.argmax(tail <= tol**2 * tail[0])))
 
 
-def _choose(data: Data, method: str, modes: int | None, tol: float) -> tuple[str, str]:
+def _choose(data: Data, method: str, modes: int | None) -> tuple[str, str]:
     """The method and the reason."""
     if method != "auto":
         return method, "asked for"
@@ -149,7 +152,7 @@ def _choose(data: Data, method: str, modes: int | None, tol: float) -> tuple[str
         return "svd", f"{rows} x {size}: small enough for all singular values"
     if modes is not None:
         few = 8 * modes < small
-        return ("randomised" if few else "svd"), f"{modes} modes of {rows} x {size}: {'few' if few else 'many'}"
+        return ("randomised" if few else "snapshots"), f"{modes} modes of {rows} x {size}: {'few' if few else 'many'}"
     return "streaming", f"{rows} x {size}: too large for all singular values"
 
 
