@@ -3,11 +3,13 @@
 A basis grows mode by mode; at parameters it was not made from, each formula is compared with the residual of the same
 coefficients in extended precision, and each bound with the true error. The Gram form ends near 1e-8 times the load and
 reports zeros; a residual that is assembled in float64 ends near 1e-11; the orthonormal basis of representatives and the
-interpolated form go on. A second, smaller part says where interpolation is cheaper: many terms, one parameter.
+interpolated form go on. Two smaller parts: where interpolation is cheaper (many terms, one parameter), and what a limit
+of a regression costs that comes from its coefficients alone.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import _harness
@@ -41,10 +43,11 @@ class Size:
     training: int
     test: int
     repeats: int
+    meshes: tuple[int, int]
 
     @classmethod
     def of(cls, quick: bool) -> "Size":
-        return cls(1000, 13, 30, 25, 3) if quick else cls(1000, 14, 60, 200, 9)
+        return cls(1000, 13, 30, 25, 3, (10, 30)) if quick else cls(1000, 14, 60, 200, 9, (20, 80))
 
 
 @dataclass
@@ -204,6 +207,24 @@ def many_terms(size: Size, pieces: int = 60) -> list[Row]:
     ]
 
 
+def any_surrogate(size: Size) -> list[Row]:
+    """A regression on the thermal block, its limits from coefficients alone: what they cost on two meshes."""
+    runs = {}
+    for resolution in size.meshes:
+        block = nw.problems.get("thermal_block", blocks=2, resolution=resolution)
+        learned = nw.rb.PODRegression(modes=10).fit(nw.generate(block, 30, seed=0))
+        certificate = nw.certify(learned, block).certificate
+        answer = learned.predict(block.parameters.sample(range(1000), seed=1))
+        runs[f"{block.space.size:,} dofs"] = partial(certificate.bound, answer)
+    times = alternate(runs, 3 * size.repeats)
+    small, large = (min(one.seconds) for one in times.values())
+    detail = {name: list(one.seconds) for name, one in times.items()}
+    return [
+        Row("regression: time of a limit, large mesh / small mesh", large / small, "x", 1.5, "<=", detail),
+        Row(f"regression: a limit in a batch of 1,000, {list(times)[1]}", 1e3 * large, "us", 10.0, "<="),
+    ]
+
+
 def work(quick: bool, seed: int) -> Sequence[Row]:
     """The rows of the benchmark."""
     size = Size.of(quick)
@@ -243,7 +264,7 @@ def work(quick: bool, seed: int) -> Sequence[Row]:
             Row(f"{name}: bounds that are zero or NaN", curves.unusable[name], "", 0, "=="),
         ]
     rows += [Row(f"{name}: values below the residual, of {checked}", curves.violations[name]) for name in VALUES]
-    return rows + many_terms(size)
+    return rows + many_terms(size) + any_surrogate(size)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ def interpolated_residual(
     The points are chosen among the training coefficients θ `(T, Q_A)`, φ `(T, Q_f)`, c `(T, n)`. points="few" takes as
     many as leave a remainder below `share` of the residual (the EIM form); "all" takes as many as there are
     functionals, so that every coefficient vector is represented to rounding (the stable formula). Without `proven`, the
-    remainder is not computed online but taken from the training set: an estimate.
+    remainder is not computed online but taken from the training set: an estimate. Give several times as many training
+    vectors as there will be points: a set that is used up says nothing about the remainder elsewhere.
 
     Raises InputError for shapes that do not fit.
     """
