@@ -17,7 +17,7 @@ from typing import Any
 import _harness
 import numpy as np
 from _harness import Row, absent
-from _thermal_checks import by_dofs, memory, violations
+from _thermal_checks import by_dofs, in_turn, memory, violations
 
 import nwidth as nw
 from nwidth.core.arrays import Array, Mu, Real
@@ -26,7 +26,6 @@ from nwidth.core.validation import select
 from nwidth.problems.thermal_block import ThermalBlock
 from nwidth.rb.greedy import Greedy
 from nwidth.solvers.direct import Direct
-from nwidth.study.measure import alternate
 
 if available("pymor"):
     from pymor.algorithms.greedy import rb_greedy
@@ -198,11 +197,11 @@ def errors(name: str, ours: Ours, theirs: Theirs, mu: Mu) -> list[Row]:
 
 
 def online(case: Case, ours: Ours, theirs: Theirs, mu: Mu, repeats: int) -> list[Row]:
-    """One certified query after the other, and a thousand at once."""
+    """One certified query after the other, and a thousand at once, in CPU time."""
     batch = len(mu["mu_1"])
     singles = [select(mu, slice(i, i + 1)) for i in range(100)]
     parsed = theirs.parse(select(mu, slice(0, 100)))
-    times = alternate(
+    times = in_turn(
         {
             "nwidth": lambda: [ours.certified.predict(m) for m in singles],
             "pymor": lambda: [theirs.query(m) for m in parsed],
@@ -210,7 +209,7 @@ def online(case: Case, ours: Ours, theirs: Theirs, mu: Mu, repeats: int) -> list
         },
         repeats,
     )
-    # the least of the times: other work on the machine lengthens short runs and long ones unequally
+    # the least of the times: what else runs on the machine takes cache from short runs and long ones unequally
     single, other, each = (
         min(times[who].seconds) / n for who, n in (("nwidth", 100), ("pymor", 100), ("batch", batch))
     )
