@@ -33,6 +33,16 @@ MUTANTS = [
         "(k < K_) && (z[K_ - 1U] < 0.0); ++k) {\n        const",
         C,
     ),
+    Mutant(
+        "C: a quadratic output without its quadratic part of the limit",
+        "rb/export/dual_templates.py",
+        " + ((@continuity@ * bound * bound) / alpha)",
+        "",
+        C,
+    ),
+    Mutant(
+        "C: the larger of two limits", "rb/export/dual_templates.py", "if (limit <= result", "if (limit >= result", C
+    ),
     Mutant("C: numbers of six digits", "rb/export/text.py", "float(value).hex()", "f'{float(value):.6e}'", C),
     Mutant("C: a promise without a proof", "rb/export/header.py", "if parts.proven else", "if parts.model else", C),
     Mutant("a power from the left", "core/expressions.py", 'ast.Pow: "**"', 'ast.Pow: "*"', FORMULAS),

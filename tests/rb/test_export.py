@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.rb.affine_cases import Random, corners, energy_error, exact
@@ -29,6 +30,9 @@ from tests.rb.written import Written
 
 import nwidth as nw
 from nwidth.core.errors import InputError
+from nwidth.online.outputs import certify_outputs
+from nwidth.problems.base import Quantity
+from nwidth.problems.quantities import Quadratic
 from nwidth.rb.export.c99 import to_c
 from nwidth.rb.export.text import comment, identifier, macros
 from nwidth.rb.greedy import Greedy
@@ -240,6 +244,65 @@ def test_the_sanitizers_find_nothing_and_the_numbers_are_the_same(certified, mod
         np.testing.assert_allclose(found, [expected.outputs[0], expected.limits[0], expected.bound], rtol=1e-6)
 
 
+def with_duals(certified, linear="other", **options):
+    """Dual bases for an output that the primal basis bounds too, and for two that it does not."""
+    size = certified.space.size
+    rng = np.random.default_rng(0)
+    root = sp.csr_array(rng.normal(size=(size, size)) / size)
+    outputs = {
+        linear: certified.certificate.problem._inner.quantities()["other"],
+        "energy": Quadratic(root @ root.T, rng.normal(size=size), 0.5, "J"),
+        "point": Quantity(1.0 * (np.arange(size) == size - 1), 2.0, "K"),
+    }
+    return certify_outputs(certified.surrogate, outputs=outputs, training=20, **{"tol": 1e-3} | options)
+
+
+@needs_compiler
+@pytest.mark.parametrize("outputs", [True, False])
+def test_outputs_with_dual_bases_of_their_own(tmp_path, outputs):
+    """Linear and quadratic ones; where both bases bound an output the smaller limit counts."""
+    certified = with_duals(certified_case(size=30, tol=1e-2, outputs=outputs))
+    path = tmp_path / "m.c"
+    to_c(certified, path, coefficients=True)
+    problem = certified.surrogate.problem
+    mu = problem.parameters.sample(range(20), 3)
+    python, rows, u = certified.predict(mu), rows_of(mu, NAMES), exact(problem, mu)
+    names = list(python.outputs)
+    assert names == (["compliant", "other", "energy", "point"] if outputs else ["other", "energy", "point"])
+    model = Compiled(path, 2, len(names), certified.surrogate.modes, options=("-O2", *STRICTER))
+    values, limits = model.table(rows, "outputs"), model.table(rows, "limits")
+    duals = certified.certificate.duals
+    for i, name in enumerate(names):
+        output = python.outputs[name]
+        scale = np.abs(output.values).max() + 1
+        np.testing.assert_allclose(values[:, i], output.values, rtol=1e-12, atol=1e-12 * scale)
+        np.testing.assert_allclose(limits[:, i], output.limit, rtol=1e-5, atol=1e-13 * scale)
+        if name == "energy":
+            matrix = duals_matrix(certified, name)
+            truth = np.einsum("bi,ij,bj->b", u, matrix[0], u) + u @ matrix[1] + 0.5
+        elif name == "point":
+            truth = u[:, -1] + 2.0
+        else:
+            quantity = problem._inner.quantities()[name]
+            truth = u @ quantity.functional.astype(u.dtype) + quantity.offset
+        assert (np.abs((truth - values[:, i]).astype(float)) <= limits[:, i]).all(), name
+    if outputs:
+        plain = certified.certificate.fields.bound(certified.surrogate.predict(mu)).outputs["other"].limit
+        assert np.median(limits[:, 1] / plain) < 0.3 and (limits[:, 1] <= plain * (1 + 1e-6)).all()
+    assert len(duals) == 3
+    assert no_limits(model((np.nan, 1.0))) and no_limits(model((1.0, -np.inf)))
+    outside = model((20.0, 1.0))
+    assert outside.status == OUTSIDE and np.isfinite(list(outside.limits)).all()
+
+
+def duals_matrix(certified, name):
+    """The quadratic output that `with_duals` makes, in the wide type."""
+    size = certified.space.size
+    rng = np.random.default_rng(0)
+    root = sp.csr_array(rng.normal(size=(size, size)) / size)
+    return (root @ root.T).toarray().astype(np.longdouble), rng.normal(size=size).astype(np.longdouble)
+
+
 COUNTING = """\
 #include <cmath>
 #include <cstdio>
@@ -284,9 +347,10 @@ int main() {
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler (c++) to count operations with")
-@pytest.mark.parametrize("outputs", [True, False])
-def test_every_query_takes_the_operations_that_the_header_states(tmp_path, outputs):
-    text = to_c(certified_case(tol=1e-2, size=15, outputs=outputs), tmp_path / "m.c")
+@pytest.mark.parametrize("case", ["outputs", "no outputs", "dual bases", "dual bases alone"])
+def test_every_query_takes_the_operations_that_the_header_states(tmp_path, case):
+    certified = certified_case(tol=1e-2, size=15, outputs=case in ("outputs", "dual bases"))
+    text = to_c(with_duals(certified) if "dual" in case else certified, tmp_path / "m.c")
     (tmp_path / "count.cpp").write_text(COUNTING)
     done = compile_c(tmp_path / "count.cpp", "-std=c++17", "-w", "-fpermissive", "-o", "count", compiler="c++")
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,6 @@ with its limit, rounding counted (`nwidth.certificates.reduced`). It allocates n
 recurse, and performs the same operations for every query.
 """
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from nwidth.core.storable import Storable
 from nwidth.io.atomic import write_atomically
 from nwidth.rb.export import templates
 from nwidth.rb.export.cost import Cost
+from nwidth.rb.export.duals import dual_calls, dual_family, filled, residual_tables, sharpens
 from nwidth.rb.export.header import header
 from nwidth.rb.export.reading import Exported
 from nwidth.rb.export.text import checked_identifier, comment, identifier, macros, number, table
@@ -49,7 +49,7 @@ def to_c(
 
 
 def _interface(parts: Exported, name: str, coefficients: bool) -> str:
-    upper, outputs = name.upper(), [output for output, _ in parts.model.outputs]
+    upper, outputs = name.upper(), [output for output, _ in parts.outputs]
     positions = [*macros(f"{upper}_MU_", parts.box.names), *macros(f"{upper}_OUT_", outputs)]
     members = []
     if outputs:
@@ -62,24 +62,23 @@ def _interface(parts: Exported, name: str, coefficients: bool) -> str:
 
 def _implementation(parts: Exported, name: str, coefficients: bool) -> str:
     outputs = bool(parts.model.outputs)
-    blocks = [templates.GUARDS, *_tables(parts, name, outputs), _coefficients(parts), _stability(parts)]
-    blocks += [templates.LINEAR_ALGEBRA, templates.RESIDUAL]
+    blocks = [templates.GUARDS + templates.SIZES, *_tables(parts, name, outputs), _coefficients(parts)]
+    blocks += [_stability(parts), templates.LINEAR_ALGEBRA, templates.NORM, templates.ENERGY]
     blocks += [templates.OUTPUTS] if outputs else []
-    blocks += [templates.CHECKS, _predict(outputs, coefficients)]
+    if parts.duals:
+        blocks += [dual_family(parts, name, place) for place in range(len(parts.duals))]
+        blocks += [templates.NO_SIZES + templates.SIZES]
+    blocks += [templates.CHECKS, _predict(parts, name, coefficients), templates.NO_SIZES + "\n#endif\n"]
     return "\n".join(blocks)
 
 
 def _tables(parts: Exported, name: str, outputs: bool) -> list[str]:
     model, residual = parts.model, parts.residual
-    lengths = parts.row_lengths
-    rows = np.concatenate([row[:count] for row, count in zip(residual.rows, lengths, strict=True)])
     tables = {
         "low": parts.box.low,
         "high": parts.box.high,
         "matrices": model.packed,
         "loads": model.loads,
-        "rows": rows,
-        "weights": residual.weights,
         "term_norms": model.term_norms,
         "mode_lengths": model.lengths,
     }
@@ -92,8 +91,7 @@ def _tables(parts: Exported, name: str, outputs: bool) -> list[str]:
             "term_weights": np.insert(model.term_weights, [held] * count, 0.0),
         }
     texts = [table(f"{name}_{what}", np.asarray(values)) for what, values in tables.items()]
-    short = lengths.max() < 2**16
-    return [table(f"{name}_lengths", lengths, "unsigned short" if short else "unsigned long"), *texts]
+    return [*texts, *residual_tables(name, residual.rows, residual.weights)]
 
 
 def _coefficients(parts: Exported) -> str:
@@ -121,13 +119,17 @@ def _stability(parts: Exported) -> str:
     )
 
 
-def _predict(outputs: bool, coefficients: bool) -> str:
+def _predict(parts: Exported, name: str, coefficients: bool) -> str:
+    based = bool(parts.model.outputs)
+    calls = [templates.CALL_OUTPUTS] if based else ["    (void)energy;"]
+    calls += [dual_calls(parts, name)] if parts.duals else []
+    sharper = "    double value;\n    double limit;" if sharpens(parts) else ""
     pieces = {
-        "@locals@": "    double matrix[T_];\n    double r[N_];" if outputs else "",
-        "@keep@": templates.KEEP if outputs else "",
-        "@outputs@": templates.CALL_OUTPUTS if outputs else "    (void)energy;",
+        "@locals@": "\n".join(filter(None, ["    double matrix[T_];\n    double r[N_];" if based else "", sharper])),
+        "@keep@": templates.KEEP if based else "",
+        "@outputs@": "\n".join(calls),
         "@coefficients@": templates.COPY_COEFFICIENTS if coefficients else "",
-        "@refusal@": templates.REFUSE_OUTPUTS if outputs else "",
+        "@refusal@": templates.REFUSE_OUTPUTS if parts.outputs else "",
     }
     text = templates.PREDICT
     for place, piece in pieces.items():
@@ -143,7 +145,8 @@ def _filled(text: str, parts: Exported, name: str) -> str:
         "name": name,
         "NAME": name.upper(),
         "P": len(parts.box.names),
-        "S": len(model.functionals),
+        "S": len(parts.outputs),
+        "base": len(model.functionals),
         "n": modes,
         "K": len(residual.rows),
         "M": residual.rows.shape[1],
@@ -158,4 +161,4 @@ def _filled(text: str, parts: Exported, name: str) -> str:
         "reconstruction": number(gamma(modes + 2)),
         "lift": number(2 * EPS * model.lift_length),
     }
-    return re.sub(r"@(\w+)@", lambda found: str(values[found[1]]), text)
+    return filled(text, values)

@@ -42,9 +42,9 @@ def header(parts: Exported, name: str, cost: Cost) -> Iterator[str]:
     for i, (p, low, high, unit) in enumerate(zip(box.names, box.low, box.high, box.units, strict=True)):  # type: ignore[arg-type]
         yield f"  mu[{i}]  {p}: {low:g} to {high:g} {unit}".rstrip()
     yield "Outputs outputs[], each with limits[] in the same unit:"
-    for i, (output, unit) in enumerate(parts.model.outputs):
+    for i, (output, unit) in enumerate(parts.outputs):
         yield f"  outputs[{i}]  {output} {unit}".rstrip()
-    if not parts.model.outputs:
+    if not parts.outputs:
         yield "  none: the model has no quantities of interest, the bound is for the field"
     yield ""
     yield from _equation(parts)

@@ -12,6 +12,7 @@ from nwidth.core.storable import Storable, fingerprint
 from nwidth.problems.base import Affine
 from nwidth.problems.formulas import Compiled, Formulas
 from nwidth.problems.min_theta import ThetaStability, ThetaStable
+from nwidth.rb.dual import DualModel
 from nwidth.rb.model import ReducedModel
 from nwidth.rb.residual import ResidualModel
 from nwidth.spaces.box import Box
@@ -29,13 +30,17 @@ class Exported:
     size: int
     proven: bool
     fingerprint: str
+    duals: tuple[tuple[str, DualModel], ...] = ()
 
     @classmethod
     def of(cls, certified: Storable) -> "Exported":
         """From `nw.certify(reduced_basis, problem)`. Raises InputError with what is missing for the export."""
         certificate = certified
+        duals: tuple[tuple[str, DualModel], ...] = ()
         if certified.kind == "certified":
             certificate = certified.to_parts().children["certificate"]
+        if certificate.kind == "output-certificate":
+            certificate, duals = _with_duals(certificate)
         if certificate.kind != "reduced-certificate":
             _refuse(f"got {certified.kind!r} with {certificate.kind!r}")
         parts = certificate.to_parts()
@@ -55,12 +60,31 @@ class Exported:
             len(problem.terms().lift),
             _proven(stability, formulas, box),
             fingerprint(certified),
+            duals,
         )
 
     @cached_property
-    def row_lengths(self) -> Array:
-        """How many coordinates of each functional are needed: all up to the last that is not zero, `(K,)`."""
-        return np.array([int(np.max(np.flatnonzero(row), initial=-1)) + 1 for row in self.residual.rows])
+    def outputs(self) -> tuple[tuple[str, str], ...]:
+        """Name and unit of every output: those of the reduced model, then those with a dual basis alone."""
+        known = dict(self.model.outputs)
+        return (*self.model.outputs, *((name, dual.unit) for name, dual in self.duals if name not in known))
+
+
+def row_lengths(rows: Array) -> Array:
+    """How many coordinates of each functional are needed: all up to the last that is not zero, `(K,)`."""
+    return np.array([int(np.max(np.flatnonzero(row), initial=-1)) + 1 for row in rows])
+
+
+def _with_duals(certificate: Storable) -> tuple[Storable, tuple[tuple[str, DualModel], ...]]:
+    """The certificate of the field, and the dual models by the names of their outputs."""
+    parts = certificate.to_parts()
+    found: list[tuple[str, DualModel]] = []
+    for i, name in enumerate(parts.config["names"]):
+        dual = parts.children[f"dual.{i}"]
+        if not isinstance(dual, DualModel):
+            _refuse(f"the output {name!r} is bounded by {dual.kind!r}")
+        found.append((name, dual))
+    return parts.children["fields"], tuple(found)
 
 
 def _formulas(problem: Affine) -> tuple[Compiled, Box]:

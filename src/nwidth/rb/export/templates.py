@@ -50,7 +50,10 @@ GUARDS = """\
 #if (FLT_EVAL_METHOD != 0) && (FLT_EVAL_METHOD != 1)
 #error "double must be evaluated in double precision (on x86: -msse2 -mfpmath=sse)"
 #endif
+"""
 
+#: The sizes of one family of functions.
+SIZES = """\
 #define N_ @n@U
 #define K_ @K@U
 #define M_ @M@U
@@ -58,6 +61,16 @@ GUARDS = """\
 #define QA_ @QA@U
 #define QF_ @QF@U
 #define FIXED_ @fixed@U
+"""
+
+NO_SIZES = """\
+#undef N_
+#undef K_
+#undef M_
+#undef T_
+#undef QA_
+#undef QF_
+#undef FIXED_
 """
 
 LINEAR_ALGEBRA = """\
@@ -135,7 +148,7 @@ static void @name@_substitute(const double a[T_], double x[N_])
 }
 """
 
-RESIDUAL = """\
+NORM = """\
 /* the coordinates that belong to the modes: -theta_q c_j, modes slow */
 static void @name@_combine(const double theta[QA_], const double c[N_], double z[K_])
 {
@@ -170,7 +183,9 @@ static double @name@_norm(const double z[K_], double *noise)
     *noise = weighted;
     return sqrt(sum);
 }
+"""
 
+ENERGY = """\
 /* bound in the energy norm: dual norm of the residual over the root of the stability constant, and rounding */
 static double @name@_energy(const double z[K_], double root)
 {
@@ -216,7 +231,7 @@ static void @name@_outputs(const double theta[QA_], const double factor[T_], con
     for (size_t k = 0U; k < K_; ++k) {
         scale += fabs(z[k]) * @name@_term_weights[k];
     }
-    for (size_t s = 0U; s < @NAME@_OUTPUTS; ++s) {
+    for (size_t s = 0U; s < @base@U; ++s) {
         const double *const functional = &@name@_functionals[s * N_];
         double dual[N_];
         double value = @name@_offsets[s];
@@ -336,15 +351,6 @@ unsigned int @name@_predict(const double mu[@NAME@_PARAMETERS], @name@_result *r
     result->status = status;
     return status;
 }
-
-#undef N_
-#undef K_
-#undef M_
-#undef T_
-#undef QA_
-#undef QF_
-#undef FIXED_
-#endif
 """
 
 KEEP = """\
@@ -361,9 +367,9 @@ CALL_OUTPUTS = """\
 
 COPY_COEFFICIENTS = """\
     for (size_t i = 0U; i < N_; ++i) {
-        const double value = c[i];
-        const int known = (meaningless == 0U) && @name@_finite(value);
-        result->coefficients[i] = known ? value : 0.0;
+        const double coefficient = c[i];
+        const int known = (meaningless == 0U) && @name@_finite(coefficient);
+        result->coefficients[i] = known ? coefficient : 0.0;
     }"""
 
 REFUSE_OUTPUTS = """\
