@@ -11,6 +11,7 @@ from nwidth.core.prediction import Reduced
 from nwidth.core.solution import Status
 from nwidth.core.storable import Parts, Storable, fingerprint
 from nwidth.io.model import load, save
+from nwidth.rb import pod_regression
 from nwidth.rb.pod_regression import PODRegression
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.box import Box
@@ -191,6 +192,17 @@ def test_failed_runs_are_left_out():
     )
     with pytest.raises(InputError, match="fields: row 3 holds a value that is not finite"):
         PODRegression().fit(Snapshots(BOX, data.space, data.mu, fields))
+
+
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_a_store_that_does_not_fit_into_memory_is_read_in_blocks(dtype, tmp_path, monkeypatch):
+    data, fresh = runs(70, dtype=dtype), BOX.sample(range(20), seed=3)
+    stored = data.save(tmp_path / "runs.zarr")
+    held = PODRegression(tol=1e-6).fit(stored).predict(fresh).field
+    monkeypatch.setattr(pod_regression, "_HELD", 0)
+    surrogate = PODRegression(tol=1e-6).fit(stored)
+    assert surrogate.basis.method == "streaming"
+    np.testing.assert_allclose(surrogate.predict(fresh).field, held, atol=2e-3 * np.abs(held).max())
 
 
 def test_bad_data_and_configurations_are_refused():

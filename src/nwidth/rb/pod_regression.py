@@ -24,6 +24,8 @@ from nwidth.spaces.base import FunctionSpace, ParameterSpace
 from nwidth.surrogates.base import Fitter, Run, Surrogate
 
 _FEWEST = 5
+#: Stored fields of more bytes are not read at once, but so many runs at a time.
+_HELD, _PIECE = 2**31, 64
 
 
 class Regressor(Protocol):
@@ -115,10 +117,10 @@ class PODRegression(Fitter):
                 "these are trajectories; to learn all time levels together, give fields (B, T, nodes) in the space "
                 "Points((T, nodes)), without times"
             )
-        usable = snapshots.take(snapshots.good)
+        (usable,) = snapshots.split(len(snapshots.good))
         if len(usable) < _FEWEST:
             raise InputError(f"only {len(usable)} of {len(snapshots)} runs are usable; at least {_FEWEST} are needed")
-        mu = as_mu(usable.mu, snapshots.parameters.names)
+        mu = as_mu({name: np.asarray(values) for name, values in usable.mu.items()}, snapshots.parameters.names)
         for name, values in mu.items():
             check_finite(f"parameter {name!r}", values)
         basis, learned = self._fit_fields(usable, mu, seed)
@@ -138,17 +140,28 @@ class PODRegression(Fitter):
     def _fit_fields(self, runs: Snapshots, mu: Mu, seed: int) -> tuple[POD | None, "Scaled | None"]:
         if runs.space.size == 0:
             return None, None
-        dofs = runs.space.flatten(np.asarray(runs.fields))
-        check_finite("fields", dofs)
-        inner = None if self.inner == "nodal" else runs.space.inner(self.inner)
-        basis = pod(dofs, modes=self.modes, tol=self.tol, inner=inner)
-        coefficients = basis.coefficients(dofs)
+        basis, coefficients = self._reduced(runs)
         parts = [coefficients.real, coefficients.imag] if np.iscomplexobj(coefficients) else [coefficients]
         targets = np.concatenate(parts, axis=1)
         # One scale for all modes: the squared error of the targets is the squared error of the fields.
         scale = np.full(targets.shape[1], np.sqrt(np.mean(np.sum(targets**2, axis=1))))
         learned = self._learn(mu, targets, np.zeros(targets.shape[1]), scale, seed)
         return (basis, learned) if self.modes is not None else _pruned(basis, learned)
+
+    def _reduced(self, runs: Snapshots) -> tuple[POD, Array]:
+        """The basis and the coordinates of all runs; fields that do not fit into memory are read twice, in blocks."""
+        inner = None if self.inner == "nodal" else runs.space.inner(self.inner)
+        if isinstance(runs.fields, np.ndarray) or runs.fields.nbytes <= _HELD:
+            dofs = runs.space.flatten(np.asarray(runs.fields))
+            check_finite("fields", dofs)
+            basis = pod(dofs, modes=self.modes, tol=self.tol, inner=inner)
+            return basis, basis.coefficients(dofs)
+        basis = pod(runs, modes=self.modes, tol=self.tol, inner=inner)
+        parts = [
+            basis.coefficients(runs.space.flatten(np.asarray(runs.fields[first : first + _PIECE])))
+            for first in range(0, len(runs), _PIECE)
+        ]
+        return basis, np.concatenate(parts)
 
     def _fit_outputs(self, runs: Snapshots, mu: Mu, seed: int) -> "Scaled | None":
         if not runs.outputs:
