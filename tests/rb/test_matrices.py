@@ -13,6 +13,7 @@ import nwidth as nw
 from nwidth.core.errors import InputError
 from nwidth.problems.base import Quantity, Stability
 from nwidth.problems.min_theta import MinTheta
+from nwidth.problems.quantities import Quadratic
 from nwidth.rb.comparison import SampledStability, ScaledMinTheta
 from nwidth.rb.matrices import from_matrices
 from nwidth.spaces.box import Box
@@ -346,6 +347,25 @@ def test_whatever_works_with_a_linear_problem_works_with_these(tmp_path):
     nw.save(certified, tmp_path / "m.nwidth")
     np.testing.assert_allclose(nw.load(tmp_path / "m.nwidth").predict(mu).bound, answer.bound, rtol=1e-9)
     assert "parameter k: 0.1 to 10" in nw.inspect(tmp_path / "m.nwidth").lines
+
+
+def test_quadratic_outputs_come_along(tmp_path):
+    given = given_terms()
+    energy = Quadratic(given.matrices[0], np.arange(13.0), 1.0, "J")
+    problem = made(given, outputs={"energy": energy, "end": 1.0 * (np.arange(13) == 12)})
+    certified = nw.certify_outputs(nw.rb.Greedy(tol=1e-3, training=20).fit(problem=problem), training=20)
+    nw.save(certified, tmp_path / "m.nwidth")
+    again = nw.load(tmp_path / "m.nwidth")
+    assert again.surrogate.problem == problem
+    mu = problem.parameters.sample(range(6), 9)
+    answer, u = again.predict(mu), exact(problem, mu)
+    truth = energy(u.astype(np.float64))
+    output = answer.outputs["energy"]
+    assert output.unit == "J" and (np.abs(truth - output.values) <= output.limit + 1e-12 * np.abs(truth)).all()
+    assert (np.abs(u[:, 12] - answer.outputs["end"].values) <= answer.outputs["end"].limit).all()
+    assert "outputs[1]  energy J" in nw.rb.to_c(again) or "outputs[1] energy J" in nw.rb.to_c(again)
+    with pytest.raises(InputError, match="the output 'energy' has shape"):
+        made(outputs={"energy": Quadratic(sp.eye_array(3))})
 
 
 def test_problems_from_other_matrices_are_not_equal():

@@ -16,6 +16,7 @@ from nwidth.core.validation import as_mu, batch_size
 from nwidth.problems.base import AffineTerms, Outputs, Quantity, Stability
 from nwidth.problems.formulas import Formulas
 from nwidth.problems.min_theta import ThetaStability, ThetaStable
+from nwidth.problems.quantities import Quadratic, QuadraticOutputs
 from nwidth.spaces.algebraic import Algebraic
 from nwidth.spaces.box import Box
 
@@ -26,13 +27,13 @@ _PARTS = ("data", "indices", "indptr")
 
 
 @dataclass(frozen=True, eq=False)
-class Matrices(ThetaStable, Outputs):
+class Matrices(ThetaStable, Outputs, QuadraticOutputs):
     """The parts that matrices bring: affine terms, parameters, a space, quantities and a stability constant."""
 
     data: AffineTerms
     box: Box
     algebraic: Algebraic
-    named: Mapping[str, Quantity]
+    named: Mapping[str, Quantity | Quadratic]
     constants: ThetaStability
 
     @property
@@ -56,7 +57,10 @@ class Matrices(ThetaStable, Outputs):
         return replace(found, lower=np.where(found.lower > 0, found.lower, np.nan))
 
     def quantities(self) -> Mapping[str, Quantity]:
-        return self.named
+        return {name: quantity for name, quantity in self.named.items() if isinstance(quantity, Quantity)}
+
+    def quadratics(self) -> Mapping[str, Quadratic]:
+        return {name: quantity for name, quantity in self.named.items() if isinstance(quantity, Quadratic)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +92,10 @@ class MatrixProblem(Formulas, Matrices, Storable):
         arrays = {"loads": self.data.loads, "lift": self.data.lift}
         for q, matrix in enumerate(self.data.matrices):
             arrays |= {f"A{q}.{part}": getattr(matrix, part) for part in _PARTS}
-        arrays |= {f"output {name}": q.functional for name, q in self.named.items()}
+        for name, quantity in self.named.items():
+            arrays[f"output {name}"] = quantity.functional
+        for name, quadratic in self.quadratics().items():
+            arrays |= {f"square {name}.{part}": getattr(quadratic.matrix, part) for part in _PARTS}
         config = {
             "theta": [e.text for e in self.theta],
             "phi": [e.text for e in self.phi],
@@ -100,11 +107,13 @@ class MatrixProblem(Formulas, Matrices, Storable):
     @classmethod
     def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
         space, box = children["space"], children["box"]
-        shape = (space.size, space.size)
-        matrices = []
-        for q in range(len(config["theta"])):
-            matrices.append(sp.csr_array(tuple(np.array(arrays[f"A{q}.{part}"]) for part in _PARTS), shape=shape))
-        outputs = {name: Quantity(arrays[f"output {name}"], offset, unit) for name, offset, unit in config["outputs"]}
+        matrices = [_matrix(arrays, f"A{q}", space.size) for q in range(len(config["theta"]))]
+        outputs: dict[str, Quantity | Quadratic] = {}
+        for name, offset, unit in config["outputs"]:
+            functional = np.array(arrays[f"output {name}"])
+            outputs[name] = Quantity(functional, offset, unit)
+            if f"square {name}.data" in arrays:
+                outputs[name] = Quadratic(_matrix(arrays, f"square {name}", space.size), functional, offset, unit)
         theta, phi = (tuple(Expression.parse(text, box.names) for text in config[key]) for key in ("theta", "phi"))
         terms = AffineTerms(tuple(matrices), np.array(arrays["loads"]), space.free, np.array(arrays["lift"]))
         return cls(terms, box, space, outputs, children["stability"], theta, phi)
@@ -144,6 +153,10 @@ class CodedMatrixProblem(Matrices, Storable):
     @classmethod
     def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
         raise InputError("coefficients that are a Python function are never stored: this file was altered")
+
+
+def _matrix(arrays: Mapping[str, Array], name: str, size: int) -> sp.csr_array:
+    return sp.csr_array(tuple(np.array(arrays[f"{name}.{part}"]) for part in _PARTS), shape=(size, size))
 
 
 def called(function: Coefficients, mu: dict[str, Array], matrices: int, loads: int) -> tuple[Real, Real]:

@@ -17,6 +17,7 @@ from nwidth.problems.base import AffineTerms, Quantity
 from nwidth.problems.formulas import Compiled, parameter_table
 from nwidth.problems.matrices import CodedMatrixProblem, Coefficients, Matrices, MatrixProblem, called, lifted
 from nwidth.problems.min_theta import ThetaStability
+from nwidth.problems.quantities import Quadratic
 from nwidth.rb import matrix_inputs as inputs
 from nwidth.rb.matrix_checks import definite, lowest_pair, real_matrix, symmetric
 from nwidth.rb.matrix_stability import best_stability
@@ -52,7 +53,8 @@ def from_matrices(
     A_terms: symmetric matrices `(N, N)`, sparse or dense, over *all* dofs, as assembled. f_terms: vectors `(N,)`.
     coefficients: the formulas of θ and of φ as texts, or a function `mu -> (θ (B, Q_A), φ (B, Q_f))`, which can be
     neither stored nor exported. product: the inner product X `(N, N)`; by default `Σ_q θ_q A_q` in the middle of the
-    parameters. parameters: a Box, or name -> (low, high). outputs: name -> functional `(N,)` or `Quantity`.
+    parameters. parameters: a Box, or name -> (low, high). outputs: name -> functional `(N,)`, `Quantity` or
+    `Quadratic` (limits of these: `nw.certify_outputs`).
     free: a mask `(N,)` or the numbers of the unknown dofs; all by default. lift: prescribed values `(N,)`; the loads
     `-A lift` that they cause are added. lambda_min: a proven lower bound of the smallest eigenvalue of X on the free
     dofs, proven here where it is not given. stability: the constant as a function of θ, or what makes one from the
@@ -106,7 +108,7 @@ class _Table:
         data: AffineTerms,
         box: Box,
         space: Algebraic,
-        named: Mapping[str, Quantity],
+        named: Mapping[str, Quantity | Quadratic],
         constants: ThetaStability,
         causes: Array,
     ) -> MatrixProblem | CodedMatrixProblem:

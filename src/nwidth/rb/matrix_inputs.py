@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from nwidth.core.arrays import Mask, Real
 from nwidth.core.errors import InputError
 from nwidth.problems.base import Quantity
+from nwidth.problems.quantities import Quadratic
 from nwidth.rb.matrix_checks import real_matrix, symmetric
 from nwidth.spaces.box import Box
 
@@ -100,10 +101,14 @@ def points(given: Any, size: int) -> Real:
     return found
 
 
-def quantities(given: Mapping[str, Any], size: int) -> dict[str, Quantity]:
-    """The outputs, checked."""
-    found = {}
+def quantities(given: Mapping[str, Any], size: int) -> dict[str, Quantity | Quadratic]:
+    """The outputs, checked: functionals, quantities with offset and unit, quadratic ones."""
+    found: dict[str, Quantity | Quadratic] = {}
     for name, quantity in given.items():
+        if isinstance(quantity, Quadratic):
+            real_matrix(f"the output {name!r}", quantity.matrix, size)
+            found[str(name)] = quantity
+            continue
         q = quantity if isinstance(quantity, Quantity) else Quantity(quantity)
         found[str(name)] = Quantity(vector(f"the output {name!r}", q.functional, size), float(q.offset), q.unit)
     return found
