@@ -180,6 +180,25 @@ def test_a_window_forgets_the_past():
     assert (limits(short) < 1.5 * limits(whole)).all()
 
 
+def test_what_lies_before_the_window_is_counted():
+    """No loads, and a start that is orthogonal to the basis: the residual vanishes, and yet there is an error."""
+    problem = RandomEvolution(size=12, count=20, dt=0.01, spread=10.0, starts=2)
+    first, second = problem._starts
+    image = problem.mass().matrix @ first
+    problem._starts[1] -= (image @ second) / (image @ first) * first
+    problem.coefficients = lambda mu, times: (
+        np.ones((len(mu["h"]), len(times), 2)),
+        np.zeros((len(mu["h"]), len(times), 2)),
+    )
+    certificate = certified(problem, 6)
+    cut = replace(certificate, surrogate=certificate.surrogate.truncate(1))
+    missed = np.argmax(cut.surrogate.model.start_defects) == np.arange(2)
+    mu = problem.parameters.sample(range(3), 2) | {f"s{k}": np.full(3, float(missed[k])) for k in range(2)}
+    answer = DualEvolutionCertificate(cut, window=2).bound(cut.surrogate.predict(mu))
+    error = output_errors(problem, exact(problem, mu)[1], answer)
+    assert (error <= limits(answer)).all() and error.max() > 0.1 * limits(answer).max()
+
+
 def test_without_coercivity_there_is_no_limit():
     problem = RandomEvolution(size=12)
     certificate = certified(problem, 4)

@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from nwidth.core.guarantee import Rigorous
 from nwidth.problems.power_module_transient import PowerModuleTransient
@@ -11,6 +12,7 @@ from nwidth.problems.power_module_transient import PowerModuleTransient
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "transient.py"
 
 
+@pytest.mark.slow
 def test_the_example_is_certified_and_right(capsys):
     found = runpy.run_path(str(EXAMPLE))
     answer, mu = found["answer"], found["mu"]
