@@ -1,5 +1,6 @@
 """Bounds of parabolic problems against solutions in extended precision: they hold, and are not much too large."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Rigorous
 from nwidth.online.wrappers import Certified
 from nwidth.problems.min_theta import MinTheta
+from nwidth.rb import parabolic
 from nwidth.rb.pod_greedy import PODGreedy
 
 SCHEMES = ("implicit-euler", "crank-nicolson")
@@ -107,6 +109,17 @@ def test_contraction_stays_flat_where_energy_grows(scheme):
     stationary = np.max(q / np.sqrt(coercive), axis=1)
     assert (error.max(axis=1) <= (1.000001 if scheme == "implicit-euler" else 1.1) * stationary).all()
     assert (energy[:, -1] > 3 * error.max(axis=1)).all() and (np.diff(energy, axis=1) >= 0).all()
+
+
+def test_a_stream_lets_go_of_what_is_past(monkeypatch):
+    problem = RandomEvolution(size=12, count=1000, every=100)
+    certificate = certified(problem, 4)
+    monkeypatch.setattr(parabolic, "_HELD", 1)
+    held = []
+    for piece, bounds in certificate.stream(problem.parameters.sample(range(2), 1)):
+        held += [weakref.ref(piece.levels), weakref.ref(bounds.error)]
+        assert sum(ref() is not None for ref in held) <= 4
+    assert len(held) == 2 * 63
 
 
 def test_constant_loads_have_the_stationary_bound_in_the_end():
