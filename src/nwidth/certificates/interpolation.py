@@ -42,6 +42,7 @@ from nwidth.core.validation import check_choice
 from nwidth.problems.base import Problem
 from nwidth.rb.batched import CHUNK, primal, solve
 from nwidth.rb.galerkin import ReducedBasis, storable
+from nwidth.rb.interpolation.compressed import compressed
 from nwidth.rb.interpolation.problem import Interpolated
 from nwidth.rb.interpolation.taylor import BoxBound
 from nwidth.rb.model import ReducedModel
@@ -87,11 +88,13 @@ class InterpolationCertificate(Certificate):
         *,
         levels: int = 20,
         order: int = 8,
+        compress: float = 0.02,
     ) -> Self:
         """The certificate of a basis that was built on an `Interpolated` problem.
 
-        `levels` and `order`: cells per parameter and Taylor terms of "box". Raises InputError for another basis,
-        another problem, or functions without the derivatives that "box" needs.
+        `levels` and `order`: cells per parameter and Taylor terms of "box". compress: the share of a typical residual
+        that fewer coordinates may add to it (0: none). Raises InputError for another basis, another problem, or
+        functions without the derivatives that "box" needs.
         """
         own = surrogate.problem
         if not isinstance(own, Interpolated):
@@ -102,7 +105,8 @@ class InterpolationCertificate(Certificate):
         boxes = prepare_boxes(own, levels, order) if error == "box" else {}
         gain = _gain(surrogate.basis, own.space.inner("energy"), own.truth.forms.stiffness_norm)
         probe = _probe(surrogate.basis, own.terms().lift)
-        return cls(own, surrogate.model, surrogate.residual, probe, gain, error, boxes)
+        residual = compressed(surrogate, compress) if compress > 0 else surrogate.residual
+        return cls(own, surrogate.model, residual, probe, gain, error, boxes)
 
     @property
     def guarantee(self) -> Guarantee:
@@ -113,7 +117,7 @@ class InterpolationCertificate(Certificate):
 
     def bound(self, prediction: Prediction) -> Prediction:
         """The prediction with its bounds and output limits. `stats`: "interpolation" is the part of the bound that the
-        interpolation makes, "floor" what rounding alone puts into it.
+        interpolation makes, "floor" what rounding (and the compression of the residual) puts into it.
 
         Raises InputError for a prediction that is not in this basis.
         """
@@ -121,8 +125,9 @@ class InterpolationCertificate(Certificate):
         coefficients = values.coefficients
         theta, phi = self.problem.coefficients(prediction.mu)
         table, parts = self.problem.truth.table(prediction.mu), self.problem.by_role(theta, phi)
-        errors = self._rule(self.problem, Query(table, parts, values))
-        with one_thread(self.residual.rows.size * min(len(theta), CHUNK)):
+        query = Query(table, parts, values)
+        with one_thread(len(values.basis) * values.basis.shape[1] * min(len(theta), CHUNK)):
+            errors = self._rule(self.problem, query)
             found = _Bounds(self, theta, phi, coefficients, errors)
             outputs = found.outputs()
         return replace(

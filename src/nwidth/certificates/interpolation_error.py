@@ -24,8 +24,8 @@ from nwidth.rb.interpolation.taylor import EVALUATION, BoxBound
 from nwidth.rb.rounding import EPS, gamma
 from nwidth.spaces.mesh import Form
 
-#: Numbers of a batch of coefficients at all points that are held at a time.
-_PIECE = 4_000_000
+#: Values of a function that are looked at together: few enough to stay near, enough to share a mode.
+_PIECE = 200_000
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,12 @@ def _piece(problem: Interpolated, query: Query) -> Errors:
 
 
 class _Difference:
-    """`g - g_M` at all points, a bound of its rounding, and of its size, `(B, n)` each."""
+    """`g - g_M` at all points, `(B, n)`, a bound of its rounding, `(B, 1)`, and of its size, `(B, n)`."""
 
     def __init__(self, part: Interpolant, coefficients: Real, exact: Real):
         self.value = exact - coefficients @ part.basis
-        self.rounding = gamma(part.terms + 4) * (np.abs(coefficients) @ np.abs(part.basis)) + EVALUATION * np.abs(exact)
+        parts = np.abs(coefficients) @ part.peaks
+        self.rounding = (gamma(part.terms + 4) * parts + EVALUATION * np.abs(exact).max(axis=1))[:, None]
         self.size = (np.abs(self.value) + self.rounding) * (1 + 4 * EPS)
         self.largest = self.size.max(axis=1)
 

@@ -92,6 +92,11 @@ class Interpolant(Storable):
         """Λ = max_x Σ_i |V_i(x)|, V_i the field of the value 1 at point i and 0 at the others."""
         return float(np.abs(self.cardinal).sum(axis=0).max())
 
+    @cached_property
+    def peaks(self) -> Real:
+        """The largest absolute value of each mode, `(M,)`."""
+        return np.asarray(np.abs(self.basis).max(axis=1))
+
     @property
     def cardinal(self) -> Real:
         """The fields V_i, `(m, n)`."""
