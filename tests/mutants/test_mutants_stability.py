@@ -26,7 +26,7 @@ MUTANTS = [
         POSITIVE,
     ),
     Mutant("a box with its sides exchanged", "bounds/scm.py", "total += min(at_low", "total += max(at_low", SCM),
-    Mutant("a multiplier's term left out", "bounds/scm.py", "rest = theta[q] - moved", "rest = theta[q]", SCM),
+    Mutant("a multiplier's term left out", "bounds/scm.py", "rest = theta[q] - moved\n", "rest = theta[q]\n", SCM),
     Mutant("multipliers below zero", "bounds/scm.py", "np.maximum(multipliers, 0.0)", "multipliers", SCM),
     Mutant("a bound that only its box knows", "bounds/scm.py", "if found > best", "if found < best", SCM),
     Mutant("a constraint with the wrong sign", "bounds/scm_build.py", "[low, -high]", "[low, high]", SCM),

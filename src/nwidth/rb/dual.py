@@ -30,7 +30,7 @@ from nwidth.rb.rounding import EPS, gamma
 
 _TINY = float(np.finfo(np.float64).tiny)
 _ARRAYS = ("cross", "cross_loads", "load_norms", "functional", "quadratic", "primal_lengths")
-_NUMBERS = ("offset", "offset_size", "functional_norm", "quadratic_norm", "continuity")
+_NUMBERS = ("entry_operations", "offset", "offset_size", "functional_norm", "quadratic_norm", "continuity")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +39,8 @@ class DualModel(Storable):
 
     `dual`: the terms in Z, and as its loads l and the 2 Q v_j. `residual`: of the dual problem. cross `(Q_A, m, n)` and
     cross_loads `(Q_f, m)`: `Zᵀ A_q V` and `Zᵀ f_q`. functional `(n,)`, quadratic `(n, n)`, offset: the output in V,
-    the lift taken into account; the norms, lengths and `offset_size` bound what rounding does. `continuity`: γ, 0 for
-    a linear output.
+    the lift taken into account; the norms, lengths, `offset_size` and `entry_operations` (rounded ones behind a reduced
+    entry) bound what rounding does. `continuity`: γ, 0 for a linear output.
     """
 
     kind: ClassVar[str] = "dual-model"
@@ -53,6 +53,7 @@ class DualModel(Storable):
     functional: Real
     quadratic: Real
     primal_lengths: Real
+    entry_operations: int
     offset: float
     offset_size: float
     functional_norm: float
@@ -69,7 +70,7 @@ class DualModel(Storable):
     def operations(self) -> int:
         """Rounded operations behind a value, those in the reduced entries included."""
         terms, modes, primal_modes = self.cross.shape
-        return self.dual.operations + terms * primal_modes + modes + len(self.load_norms) + 2 * primal_modes + 16
+        return self.entry_operations + terms * primal_modes + modes + len(self.load_norms) + 2 * primal_modes + 16
 
     @cached_property
     def _stacked(self) -> Real:
@@ -100,6 +101,8 @@ class DualModel(Storable):
         if not self.linear:
             psi = np.concatenate([psi, coefficients], axis=1)
         duals = solve(theta, psi, self.dual.packed, self.dual.loads)
+        # any z will do: zero where the reduced dual matrix has no factor
+        duals = np.where(np.isfinite(duals).all(axis=1)[:, None], duals, 0.0)
         residual = self.residual
         norm, noise = primal(theta, psi, duals, residual.rows, residual.weights, residual.fixed)
         gain = residual.gain * (1 + gamma(residual.rows.shape[1] + 16))

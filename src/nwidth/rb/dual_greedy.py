@@ -191,6 +191,7 @@ class _Parts:
             functional=products(self.functional[None], primal_basis)[0],
             quadratic=none if self.matrix is None else products(primal_basis, rowwise(self.matrix, primal_basis)),
             primal_lengths=np.linalg.norm(primal_basis, axis=1) * (1 + 1e-12),
+            entry_operations=dual.operations + (0 if self.matrix is None else longest_row(self.matrix) + 4),
             offset=self.offset,
             offset_size=self.offset_size,
             functional_norm=self.norms[0],
