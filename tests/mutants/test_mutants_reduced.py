@@ -37,7 +37,9 @@ MUTANTS = [
         "2 * float(self._weights.sum())",
         PRODUCTS,
     ),
-    Mutant("blocks of modes cut one mode early", "rb/steps.py", ": levels[last]]", ": levels[last - 1]]", MANY),
+    Mutant(
+        "coordinates that begin a mode late", "rb/steps.py", "firsts = terms * np", "firsts = terms + terms * np", MANY
+    ),
     Mutant(
         "every output taken for a compliant one",
         "rb/many.py",

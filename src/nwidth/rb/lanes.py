@@ -24,10 +24,10 @@ WIDTH = 8
 #: Rows and columns of a block.
 _SIDE = 4
 _OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True}
-_VECTOR = ir.VectorType(ir.DoubleType(), WIDTH)
+VECTOR = ir.VectorType(ir.DoubleType(), WIDTH)
 
 
-class _Code:
+class Code:
     """Generates code on vectors: arrays `(rows, 8)` by number, loads and stores by row."""
 
     def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[Any]):
@@ -52,18 +52,18 @@ class _Code:
     def place(self, array: int, row: Any) -> Any:
         offset = self.builder.mul(row, self.number(WIDTH))
         pointer = self.builder.gep(self.values[array], [offset], source_etype=ir.DoubleType())
-        return self.builder.bitcast(pointer, _VECTOR.as_pointer())
+        return self.builder.bitcast(pointer, VECTOR.as_pointer())
 
     def load(self, array: int, row: Any) -> Any:
-        return self.builder.load(self.place(array, row), align=8, typ=_VECTOR)
+        return self.builder.load(self.place(array, row), align=8, typ=VECTOR)
 
     def spread(self, array: int, place: Any) -> Any:
         """One number of an array, in every lane."""
         pointer = self.builder.gep(self.values[array], [place], source_etype=ir.DoubleType())
         number = self.builder.load(pointer, typ=ir.DoubleType())
-        first = self.builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
+        first = self.builder.insert_element(ir.Constant(VECTOR, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
         mask = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-        return self.builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), mask)
+        return self.builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), mask)
 
     def store(self, array: int, row: Any, value: Any) -> None:
         self.builder.store(value, self.place(array, row), align=8)
@@ -80,7 +80,7 @@ class _Code:
         return self.builder.fmul(a, b)
 
     def inverse_root(self, value: Any) -> Any:
-        one = ir.Constant(_VECTOR, [1.0] * WIDTH)
+        one = ir.Constant(VECTOR, [1.0] * WIDTH)
         return self.builder.fdiv(one, self._call("llvm.sqrt.v8f64", value))
 
     def loop(self, count: Any, sums: Sequence[Any], body: Callable[[Any, list[Any]], Sequence[Any]]) -> list[Any]:
@@ -93,18 +93,18 @@ class _Code:
         return [self.builder.load(slot) for slot in slots]
 
     def _call(self, name: str, *values: Any) -> Any:
-        kind = ir.FunctionType(_VECTOR, [_VECTOR] * len(values))
+        kind = ir.FunctionType(VECTOR, [VECTOR] * len(values))
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), values)
 
 
-def _generated(write: Callable[..., None], **sizes: int) -> Any:
+def generated(write: Callable[..., None], **sizes: int) -> Any:
     """An intrinsic whose code `write(code, *sizes)` generates; its arguments are arrays and indices."""
 
     def typed(typing: Any, arguments: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             kinds = signature.args[0]
             parts = [builder.extract_value(values[0], i) for i in range(len(kinds))]
-            write(_Code(context, builder, types.void(*kinds), parts), **sizes)
+            write(Code(context, builder, types.void(*kinds), parts), **sizes)
             return context.get_dummy_value()
 
         return types.void(arguments), generate
@@ -112,7 +112,7 @@ def _generated(write: Callable[..., None], **sizes: int) -> Any:
     return intrinsic(typed)
 
 
-def _explained(code: _Code, rows: Sequence[Any], columns: Sequence[Any], j: Any, below: bool) -> list[list[Any]]:
+def _explained(code: Code, rows: Sequence[Any], columns: Sequence[Any], j: Any, below: bool) -> list[list[Any]]:
     """Entries of the given rows in columns j, j + 1, ..., less the products of what stands to the left of column j;
     `below`: the lower half only, where rows and columns are the same. Rows are given by where they begin."""
     pairs = [(r, c) for r in range(len(rows)) for c in range(r + 1 if below else len(columns))]
@@ -127,7 +127,7 @@ def _explained(code: _Code, rows: Sequence[Any], columns: Sequence[Any], j: Any,
     return [[next(found) for _ in range(r + 1 if below else len(columns))] for r in range(len(rows))]
 
 
-def _write_block(code: _Code, rows: int, columns: int) -> None:
+def _write_block(code: Code, rows: int, columns: int) -> None:
     """(work, i, j): rows i, ... of the factor in columns j, ..., all left of the diagonal."""
     _, i, j = code.values
     starts = [code.start(code.plus(i, r)) for r in range(rows)]
@@ -142,7 +142,7 @@ def _write_block(code: _Code, rows: int, columns: int) -> None:
             code.store(0, code.plus(code.plus(start, j), c), row[c])
 
 
-def _write_corner(code: _Code, rows: int) -> None:
+def _write_corner(code: Code, rows: int) -> None:
     """(work, i): rows i, ... of the factor in columns i, ...: the block on the diagonal."""
     _, i = code.values
     starts = [code.start(code.plus(i, r)) for r in range(rows)]
@@ -156,7 +156,7 @@ def _write_corner(code: _Code, rows: int) -> None:
             code.store(0, code.plus(code.plus(starts[r], i), c), entries[r][c])
 
 
-def _write_forward(code: _Code, rows: int) -> None:
+def _write_forward(code: Code, rows: int) -> None:
     """(work, x, i): entries i, ... of L⁻¹ x in place."""
     _, _, i = code.values
     starts = [code.start(code.plus(i, r)) for r in range(rows)]
@@ -174,7 +174,7 @@ def _write_forward(code: _Code, rows: int) -> None:
         code.store(1, places[r], x[r])
 
 
-def _write_backward(code: _Code, rows: int) -> None:
+def _write_backward(code: Code, rows: int) -> None:
     """(work, x, i): entries i, ... of L⁻ᵀ x in place, and what they take from those before."""
     _, _, i = code.values
     starts = [code.start(code.plus(i, r)) for r in range(rows)]
@@ -191,7 +191,7 @@ def _write_backward(code: _Code, rows: int) -> None:
         code.store(1, k.index, value)
 
 
-def _write_remainder(code: _Code, rows: int) -> None:
+def _write_remainder(code: Code, rows: int) -> None:
     """(work, x, y, i): y -= A x as far as rows i, ... and the columns up to them are concerned."""
     _, _, _, i = code.values
     starts = [code.start(code.plus(i, r)) for r in range(rows)]
@@ -216,7 +216,7 @@ def _write_remainder(code: _Code, rows: int) -> None:
         code.store(2, code.plus(i, r), y[r])
 
 
-def _write_combination(code: _Code, rows: int) -> None:
+def _write_combination(code: Code, rows: int) -> None:
     """(table, theta, work, terms, i): rows i, ... of `table @ theta`; terms is the number of columns of the table."""
     _, _, _, terms, i = code.values
     starts = [code.builder.mul(code.plus(i, r), terms) for r in range(rows)]
@@ -226,21 +226,21 @@ def _write_combination(code: _Code, rows: int) -> None:
         entries = [code.spread(0, code.plus(start, q)) for start in starts]
         return [code.more(value, entry, weight) for value, entry in zip(held, entries, strict=True)]
 
-    zero = ir.Constant(_VECTOR, [0.0] * WIDTH)
+    zero = ir.Constant(VECTOR, [0.0] * WIDTH)
     for r, value in enumerate(code.loop(terms, [zero] * rows, body)):
         code.store(2, code.plus(i, r), value)
 
 
 _block, _row_block = (
-    _generated(_write_block, rows=_SIDE, columns=_SIDE),
-    _generated(_write_block, rows=1, columns=_SIDE),
+    generated(_write_block, rows=_SIDE, columns=_SIDE),
+    generated(_write_block, rows=1, columns=_SIDE),
 )
-_entry = _generated(_write_block, rows=1, columns=1)
-_corner, _pivot = _generated(_write_corner, rows=_SIDE), _generated(_write_corner, rows=1)
-_forward, _forward_one = _generated(_write_forward, rows=_SIDE), _generated(_write_forward, rows=1)
-_backward, _backward_one = _generated(_write_backward, rows=_SIDE), _generated(_write_backward, rows=1)
-_rows, _row = _generated(_write_combination, rows=2 * _SIDE), _generated(_write_combination, rows=1)
-_remainder, _remainder_one = _generated(_write_remainder, rows=_SIDE), _generated(_write_remainder, rows=1)
+_entry = generated(_write_block, rows=1, columns=1)
+_corner, _pivot = generated(_write_corner, rows=_SIDE), generated(_write_corner, rows=1)
+_forward, _forward_one = generated(_write_forward, rows=_SIDE), generated(_write_forward, rows=1)
+_backward, _backward_one = generated(_write_backward, rows=_SIDE), generated(_write_backward, rows=1)
+_rows, _row = generated(_write_combination, rows=2 * _SIDE), generated(_write_combination, rows=1)
+_remainder, _remainder_one = generated(_write_remainder, rows=_SIDE), generated(_write_remainder, rows=1)
 
 
 @njit(**_OPTIONS)

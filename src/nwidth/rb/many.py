@@ -54,7 +54,7 @@ class _Query:
     def __init__(self, model: ReducedModel, residual: ResidualModel, theta: Real, phi: Real, coefficients: Real):
         self.model, self.residual, self.theta, self.coefficients = model, residual, theta, coefficients
         self.phi = np.ascontiguousarray(phi.T)
-        self.y = residual.steps.coordinates(theta.T, coefficients.T)
+        self.y = residual.steps.coordinates(theta, coefficients)
         weights, terms = residual.weights, len(model.matrices)
         self.fixed, self.table = weights[: residual.fixed], weights[residual.fixed :].reshape(-1, terms)
         self.noise = _weighted(theta, coefficients, self.table)
@@ -78,7 +78,7 @@ class _Query:
         kappa = self._compliance(i)
         if kappa is None:
             z = solve_each(self.theta, model.packed, model.functionals[i])
-            scale, y = np.ones(batch), self.residual.steps.coordinates(self.theta.T, z.T)
+            scale, y = np.ones(batch), self.residual.steps.coordinates(self.theta, z)
             noise = _weighted(self.theta, z, self.table)
         else:
             z, y, noise = self.coefficients, self.y, self.noise
