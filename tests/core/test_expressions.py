@@ -83,22 +83,39 @@ def test_programs_and_numpy_agree_also_where_there_is_no_value(texts, seed):
     assert bad == (int(np.argmax(rows)) if rows.any() else -1)
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
-def test_the_c_text_computes_the_same(tmp_path):
-    expressions = [Expression.parse(text, NAMES) for text in MEANING]
+def by_c(expressions, table, folder):
+    """The values of the compiled C text, `(B, Q)`."""
     lines = "".join(f"    out[{i}] = {e.c()};\n" for i, e in enumerate(expressions))
-    source, library = tmp_path / "f.c", tmp_path / "f.so"
-    helpers = "".join(C_HELPERS.values())
-    source.write_text(f"#include <math.h>\n{helpers}void f(const double *mu, double *out) {{\n{lines}}}\n")
+    source, library = folder / "f.c", folder / "f.so"
+    helpers = "".join(C_HELPERS.values()).replace("static ", "static inline ")
+    source.write_text(f"#include <math.h>\n{helpers}void f(const double *mu, double *out) {{\n(void)mu;\n{lines}}}\n")
     command = ["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", str(source), "-o"]
     subprocess.run([*command, str(library), "-lm"], check=True)
-    f = ctypes.CDLL(str(library)).f
+    f, out = ctypes.CDLL(str(library)).f, np.empty((len(table), len(expressions)))
+    for row, values in zip(np.ascontiguousarray(table), out, strict=True):
+        f(row.ctypes.data_as(ctypes.c_void_p), values.ctypes.data_as(ctypes.c_void_p))
+    return out
+
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler (cc) on this machine")
+
+
+@needs_compiler
+def test_the_c_text_computes_the_same(tmp_path):
+    expressions = [Expression.parse(text, NAMES) for text in MEANING]
     table = np.random.default_rng(1).uniform(0.1, 3.0, size=(20, 2))
-    _, ours = by_program(expressions, table)
-    for row, expected in zip(table, ours, strict=True):
-        out = np.empty(len(expressions))
-        f(row.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p))
-        np.testing.assert_allclose(out, expected, rtol=1e-14)
+    np.testing.assert_allclose(by_c(expressions, table, tmp_path), by_program(expressions, table)[1], rtol=1e-14)
+
+
+@needs_compiler
+@settings(max_examples=6, deadline=None)
+@given(st.lists(st.recursive(LEAVES, grow, max_leaves=12), min_size=10, max_size=30))
+def test_any_formula_means_in_c_what_it_means_here(tmp_path_factory, texts):
+    expressions = [Expression.parse(text, NAMES) for text in texts]
+    table = np.random.default_rng(0).uniform(-2.0, 3.0, size=(9, 2))
+    c, program_ = by_c(expressions, table, tmp_path_factory.mktemp("c")), by_program(expressions, table)[1]
+    np.testing.assert_array_equal(np.isnan(c), np.isnan(program_))
+    np.testing.assert_allclose(c, program_, rtol=1e-12)
 
 
 def test_min_and_max_hand_a_nan_on():

@@ -383,6 +383,24 @@ def test_nothing_is_written_but_the_result_and_nothing_is_allocated(certified, t
     assert not re.search(r"\b(goto|malloc|calloc|while|static double \w+\[)\b", (tmp_path / "m.c").read_text())
 
 
+@needs_compiler
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler (c++)")
+def test_programs_in_other_c_and_in_cpp_call_it(certified, tmp_path):
+    to_c(certified, tmp_path / "m.c")
+    for standard in ("c99", "c11", "c17", "gnu99"):
+        options = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2", "-c", "-o", "m.o")
+        assert compile_c(tmp_path / "m.c", f"-std={standard}", *options).returncode == 0, standard
+    (tmp_path / "main.cpp").write_text(
+        '#define M_INTERFACE_ONLY\n#include "m.c"\n'
+        "int main() { const double mu[] = {1.0, 20.0}; m_result now; return static_cast<int>(m_predict(mu, &now)); }\n"
+    )
+    done = compile_c(
+        tmp_path / "main.cpp", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "m.o", "-o", "main", compiler="c++"
+    )
+    assert done.returncode == 0, done.stderr
+    assert subprocess.run([str(tmp_path / "main")], check=False).returncode == OUTSIDE
+
+
 def test_the_header_says_what_is_promised(certified):
     text = to_c(certified, name="block")
     words = " ".join(text.partition("*/")[0].replace("\n *", " ").split())

@@ -29,6 +29,9 @@ static void @name@_output(const double theta[QA_], const double phi[@loads@], co
     @name@_load(psi, d);
     status = @name@_factorise(factor);
     @name@_substitute(factor, d);
+    for (size_t m = 0U; m < N_; ++m) { /* any dual solution gives a limit: zero where there is no factor */
+        d[m] = (status == 0U) ? d[m] : 0.0;
+    }
     for (size_t k = 0U; k < QF_; ++k) {
         z[k] = psi[k];
     }
@@ -65,9 +68,6 @@ static void @name@_output(const double theta[QA_], const double phi[@loads@], co
     rounding = (@gamma@ * (sizes + (dual_length * load))) + (@four_eps@ * fabs(total));
     *value = total;
     *limit = ((((bound * error) + ((@continuity@ * bound * bound) / alpha)) + rounding) * @one@) + DBL_MIN;
-    if (status != 0U) {
-        *limit = (double)INFINITY;
-    }
 }
 """
 

@@ -28,8 +28,14 @@ typedef struct {
     unsigned int status;
 } @name@_result;
 
+#ifdef __cplusplus
+extern "C" {
+#endif
 /* Returns status; writes every member of result. */
 unsigned int @name@_predict(const double mu[@NAME@_PARAMETERS], @name@_result *result);
+#ifdef __cplusplus
+}
+#endif
 
 #endif
 """
