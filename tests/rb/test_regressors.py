@@ -15,9 +15,10 @@ from nwidth.core.storable import fingerprint
 from nwidth.io.model import load, save
 from nwidth.rb.kernel import Training
 from nwidth.rb.pod_regression import PODRegression
+from nwidth.rb.regressors import network
 from nwidth.rb.regressors.choose import REGRESSORS, fit_named
 from nwidth.rb.regressors.gaussian_process import fit_gaussian_process, negative_log_likelihood
-from nwidth.rb.regressors.network import answers, fit_network
+from nwidth.rb.regressors.network import _refitted, answers, fit_network
 from nwidth.rb.regressors.rbf import _KERNELS, RBFRegression, fit_rbf, residuals
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.box import Box
@@ -27,6 +28,12 @@ NAMES = [pytest.param(n, marks=pytest.mark.skipif(n == "network" and not nw.core
          for n in REGRESSORS]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def short_training(monkeypatch):
+    """Enough for what is asked here, and five times faster."""
+    monkeypatch.setattr(network, "_STEPS", 300)
+
+
 def data(n=40, features=2, seed=0):
     X = np.random.default_rng(seed).uniform(-1.7, 1.7, (n, features))
     Y = np.stack([np.sin(X[:, 0]) + 0.2 * X[:, 1], 0.3 * np.exp(-(X[:, 1] ** 2)) * X[:, 0]], axis=1)
@@ -34,7 +41,8 @@ def data(n=40, features=2, seed=0):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_smooth_function_is_learned_and_more_rows_help(name):
+def test_a_smooth_function_is_learned_and_more_rows_help(name, monkeypatch):
+    monkeypatch.setattr(network, "_STEPS", 1000)
     fresh = np.random.default_rng(9).uniform(-1.5, 1.5, (300, 2))
     errors = []
     for n in (20, 120):
@@ -217,3 +225,19 @@ def test_a_scale_by_deviation_alone_is_available_to_the_calibration():
     certificate = calibrate(surrogate, runs(150, seed=1), level=0.9, norm="rms")
     columns = certificate.surroundings.columns(runs(5, seed=3).mu, np.ones(5), ("deviation",))
     np.testing.assert_allclose(columns["deviation"][:, 0], np.log(surrogate.deviation(runs(5, seed=3).mu)))
+
+
+def test_the_last_layer_is_solved_for_where_that_foretells_better():
+    X, Y = data(60)
+    held = np.arange(60) % 3 == np.arange(3)[:, None]
+    rng = np.random.default_rng(0)
+    layers = {"straight": np.zeros((3, 2, 2)), "w1": rng.standard_normal((3, 2, 20)),
+              "b1": rng.standard_normal((3, 1, 20)),
+              "w2": rng.standard_normal((3, 20, 20)) / 4, "b2": np.zeros((3, 1, 20)), "w3": np.zeros((3, 20, 2)),
+              "b3": np.zeros((3, 1, 2))}  # fmt: skip
+    better = _refitted(layers, X, Y, held)
+    errors = [np.linalg.norm((answers(m, X) - Y)[held]) for m in (layers, better)]
+    assert errors[1] < 0.3 * errors[0]
+    np.testing.assert_array_equal(better["w1"], layers["w1"])
+    again = _refitted(better, X, Y, held)
+    assert np.linalg.norm((answers(again, X) - Y)[held]) <= errors[1]
