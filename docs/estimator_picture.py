@@ -18,7 +18,7 @@ TARGET = Path(__file__).parent / "img" / "estimator_floor.png"
 #: What each formula looks like: colour role, marker, what stands beside it.
 LOOK = {
     "orthonormal, published": ("third", "D", "orthonormal basis, nothing dropped"),
-    "interpolated": ("first", "o", "interpolated, with its remainder"),
+    "interpolated": ("first", "o", "interpolated"),
     "orthonormal": ("second", "^", "orthonormal basis of nwidth"),
     "assembled": ("unsure", "s", "assembled in float64"),
     "gram": ("bad", "x", "Gram form"),
