@@ -12,5 +12,6 @@ def test_quick_version_holds_its_rows_and_writes_them(tmp_path):
     # the networks fit where they are at home, and not where the cooling changes
     home, away = (done.rows[f"{name}: RC network, largest error"]["measured"] for name in ("one h", "h changes"))
     assert home < 0.1 and away > 1.0
+    assert done.rows["h changes: RC network with a cooled node, largest error"]["measured"] < 0.5
     assert done.rows["h changes: reduced model, largest error"]["measured"] < 0.1
     assert done.returncode == 0, done.said
