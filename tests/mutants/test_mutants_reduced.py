@@ -43,8 +43,8 @@ MUTANTS = [
     Mutant(
         "every output taken for a compliant one",
         "rb/many.py",
-        "return kappa if apart and beyond else None",
-        "return kappa",
+        "guess if apart and beyond else np.nan",
+        "guess",
         MANY,
     ),
     Mutant(

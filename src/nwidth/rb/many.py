@@ -37,13 +37,13 @@ class Residuals:
 def residuals(model: ReducedModel, residual: ResidualModel, theta: Real, phi: Real, coefficients: Real) -> Residuals:
     """For θ `(B, Q_A)`, φ `(B, Q_f)` and any coefficients `(B, n)`; NaN where a dual system has no solution."""
     theta, phi, coefficients = (np.ascontiguousarray(part, dtype=np.float64) for part in (theta, phi, coefficients))
-    table = np.empty((4, 1 + len(model.functionals), len(theta)))
+    table, kappa = np.empty((4, 1 + len(model.functionals), len(theta))), compliances(model, residual)
     for first in range(0, len(theta), CHUNK):
         here = slice(first, first + CHUNK)
         query = _Query(model, residual, theta[here], phi[here], coefficients[here])
         table[:, 0, here] = query.primal()
         for i in range(len(model.functionals)):
-            table[:, 1 + i, here] = query.dual(i)
+            table[:, 1 + i, here] = query.dual(i, float(kappa[i]))
     norm, noise, correction, shift = table.swapaxes(1, 2)
     return Residuals(norm, noise, correction[:, 1:], shift[:, 1:])
 
@@ -72,11 +72,10 @@ class _Query:
         norm = _norms(self.y, np.ones(len(self.theta)), self.residual.rows[:count], self.phi)
         return norm, np.abs(self.phi.T) @ self.fixed[:count] + self.noise, none, none
 
-    def dual(self, i: int) -> tuple[Real, Real, Real, Real]:
-        """Norm, noise, correction and its rounding for one output."""
+    def dual(self, i: int, kappa: float) -> tuple[Real, Real, Real, Real]:
+        """Norm, noise, correction and its rounding for output i of compliance κ."""
         model, batch = self.model, len(self.theta)
-        kappa = self._compliance(i)
-        if kappa is None:
+        if np.isnan(kappa):
             z = solve_each(self.theta, model.packed, model.functionals[i])
             scale, y = np.ones(batch), self.residual.steps.coordinates(self.theta, z)
             noise = _weighted(self.theta, z, self.table)
@@ -90,16 +89,19 @@ class _Query:
         shift = np.abs(scale) * (np.abs(z) @ model.lengths) * self.rounding
         return norm, self.fixed[place] + np.abs(scale) * noise, correction, shift
 
-    def _compliance(self, i: int) -> float | None:
-        """κ where the functional is κ times the only load, both in the basis and in the residual's; else None."""
-        model, rows, place = self.model, self.residual.rows, len(self.model.loads) + i
-        if len(model.loads) != 1 or not model.loads[0].any():
-            return None
-        load, functional = model.loads[0], model.functionals[i]
-        kappa = float(load @ functional / (load @ load))
-        apart = np.linalg.norm(functional - kappa * load) <= _COMPLIANT * np.linalg.norm(functional)
-        beyond = np.linalg.norm(rows[place] - kappa * rows[0]) <= _COMPLIANT * np.linalg.norm(rows[place])
-        return kappa if apart and beyond else None
+
+def compliances(model: ReducedModel, residual: ResidualModel) -> Real:
+    """κ for each output whose functional is κ times the only load, in the basis and in the residual's; else NaN."""
+    kappa = np.full(len(model.functionals), np.nan)
+    if len(model.loads) != 1 or not model.loads[0].any():
+        return kappa
+    load, rows = model.loads[0], residual.rows
+    for i, functional in enumerate(model.functionals):
+        guess, row = float(load @ functional / (load @ load)), rows[1 + i]
+        apart = np.linalg.norm(functional - guess * load) <= _COMPLIANT * np.linalg.norm(functional)
+        beyond = np.linalg.norm(row - guess * rows[0]) <= _COMPLIANT * np.linalg.norm(row)
+        kappa[i] = guess if apart and beyond else np.nan
+    return kappa
 
 
 def _weighted(theta: Real, coefficients: Real, weights: Real) -> Real:
