@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nwidth.core.errors import InputError
+from nwidth.core.errors import InputError, WorkError
 from nwidth.rb.pod_basis import left_out, modes_for, pod
 from nwidth.rb.randomised import estimate, spectral_estimate
 from nwidth.spaces.base import InnerProduct
@@ -133,6 +133,18 @@ def test_the_choice_of_a_method_says_why():
     assert pod(full, modes=100).method == "snapshots"
     assert pod(tall).method == "streaming" and "too large" in pod(tall).why
     assert pod(iter([tall[:5], tall[5:30]])).why == "the data is read block by block"
+
+
+def test_a_tolerance_that_a_method_cannot_see_is_said():
+    rng = np.random.default_rng(3)
+    left, right = (np.linalg.qr(rng.standard_normal((n, 12)))[0] for n in (20, 60))
+    dofs = (left * 10.0 ** -np.arange(12)) @ right.T
+    with pytest.raises(WorkError, match="all 7 modes that the method 'snapshots' resolves leave out .* method='svd'"):
+        pod(dofs, tol=1e-9, method="snapshots", about="zero")
+    assert len(pod(dofs, tol=1.1e-9, method="svd", about="zero").modes) == 9
+    for name in ("modes", "block", "capacity"):
+        with pytest.raises(InputError, match=f"{name} is 0"):
+            pod(dofs, **{name: 0})
 
 
 def test_constant_and_single_snapshots_are_refused():

@@ -104,8 +104,9 @@ def pod(
     Raises InputError for data that is empty, does not vary, or is not finite; WorkError where `tol` cannot be met.
     """
     check_choice("method", method, METHODS)
-    if modes is not None and modes < 1:
-        raise InputError(f"modes is {modes}; keep at least one")
+    for name, value in {"modes": modes, "capacity": capacity, "block": block}.items():
+        if value is not None and value < 1:
+            raise InputError(f"{name} is {value}; it must be at least one")
     if not 0 < tol < 1:
         raise InputError(f"tol is {tol}; it is the part of the variation left out: choose between 0 and 1")
     if isinstance(about, str):
@@ -124,6 +125,11 @@ def pod(
         chosen, why = "svd", f"{why}; a Gram matrix resolves {len(found.modes)} of them only"
         found = _in_memory(centred, product, chosen, modes, tol, seed)
     whole = POD(found.modes, offset, found.sigma, product, chosen, why, found.energy, found.unseen)
+    if modes is None and whole.lost > tol:
+        raise WorkError(
+            f"all {len(found.modes)} modes that the method {chosen!r} resolves leave out {whole.lost:.2e}, above tol = "
+            f"{tol:g}; take method='svd', or raise tol"
+        )
     count = whole.needed(tol) if modes is None else modes
     return replace(whole, modes=np.ascontiguousarray(found.modes[:count]))
 
