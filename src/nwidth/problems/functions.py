@@ -28,9 +28,12 @@ class Smooth(Function):
     """A function with closed forms of its derivatives in the parameters: bounds that hold on a whole box of parameters
     need them."""
 
+    def values(self, points: Real, mu: Real) -> Real:
+        return self.derivative(points, mu, [0] * mu.shape[1])
+
     @abstractmethod
     def derivative(self, points: Real, mu: Real, orders: Sequence[int]) -> Real:
-        """`∂^β g / ∂mu^β` for β = orders `(P,)`, values `(B, m)`."""
+        """`∂^β g / ∂mu^β` for β = orders `(P,)`, `(B, m)`; g itself for β = 0."""
 
     @abstractmethod
     def derivative_bound(self, orders: Sequence[int]) -> float:
@@ -48,11 +51,8 @@ class Constant(Smooth):
     kind: ClassVar[str] = "constant-function"
     value: float = 1.0
 
-    def values(self, points: Real, mu: Real) -> Real:
-        return np.full((len(mu), len(points)), float(self.value))
-
     def derivative(self, points: Real, mu: Real, orders: Sequence[int]) -> Real:
-        return self.values(points, mu) if not any(orders) else np.zeros((len(mu), len(points)))
+        return np.full((len(mu), len(points)), 0.0 if any(orders) else float(self.value))
 
     def derivative_bound(self, orders: Sequence[int]) -> float:
         return abs(self.value) if not any(orders) else 0.0
