@@ -223,6 +223,17 @@ def test_stored_it_answers_to_the_last_bit(tmp_path):
         np.testing.assert_array_equal(ours[name].limit, theirs[name].limit)
 
 
+def test_one_query_at_a_time_gives_the_answer_of_the_batch(plate, plate_basis):
+    certified = certify_outputs(plate_basis, tol=1e-3)
+    mu = plate.parameters.sample(range(5), 7)
+    whole = certified.predict(mu)
+    for i in range(5):
+        one = certified.predict({name: values[i : i + 1] for name, values in mu.items()})
+        for name, output in one.outputs.items():
+            assert output.values[0] == pytest.approx(whole.outputs[name].values[i], rel=1e-9)
+            assert output.limit[0] == pytest.approx(whole.outputs[name].limit[i], rel=1e-3)
+
+
 def test_what_does_not_fit_is_refused(plate_basis):
     with pytest.raises(InputError, match=r"give \(N, N\) and \(N,\)"):
         Quadratic(sp.csr_array(np.eye(3)), np.ones(4))

@@ -7,11 +7,12 @@ falls as slowly as Δ. With a dual basis of its own it falls as the product. For
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from nwidth.certificates.base import Certificate
+from nwidth.certificates.base import Answering, Certificate
 from nwidth.certificates.reduced import ReducedCertificate
 from nwidth.core.arrays import Array, Mu
 from nwidth.core.errors import InputError
@@ -23,6 +24,7 @@ from nwidth.problems.quantities import Quadratic, QuadraticOutputs
 from nwidth.rb.dual import DualModel
 from nwidth.rb.dual_greedy import Training, fit_dual, training_set
 from nwidth.rb.galerkin import ReducedBasis, quantities_of
+from nwidth.surrogates.base import Surrogate
 
 #: Fields that are looked at together.
 _PIECE = 16
@@ -80,7 +82,16 @@ class OutputCertificate(Certificate):
 
     def bound(self, prediction: Prediction) -> Prediction:
         """The prediction with its bounds and output limits. Raises InputError for a prediction in another basis."""
-        answer = self.fields.bound(prediction)
+        return self._with_outputs(self.fields.bound(prediction))
+
+    def answering(self, surrogate: Surrogate) -> Answering:
+        """The field's bound by its own fastest way, the outputs after it."""
+        return partial(self._answer, self.fields.answering(surrogate))
+
+    def _answer(self, fields: Answering, mu: Mu | Array) -> Prediction:
+        return self._with_outputs(fields(mu))
+
+    def _with_outputs(self, answer: Prediction) -> Prediction:
         problem, values = self.fields.problem, answer.values
         theta, phi = problem.coefficients(answer.mu)
         lower = _constant(problem, answer.mu)
