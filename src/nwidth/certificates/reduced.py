@@ -26,7 +26,9 @@ from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
 from nwidth.core.prediction import Output, Prediction, Reduced
 from nwidth.core.storable import Parts
 from nwidth.problems.base import Affine, Problem, Stable
+from nwidth.problems.min_theta import ThetaStable
 from nwidth.rb.batched import CHUNK
+from nwidth.rb.comparison import SampledStability
 from nwidth.rb.galerkin import ReducedBasis, storable
 from nwidth.rb.many import residuals
 from nwidth.rb.model import ReducedModel
@@ -38,7 +40,6 @@ from nwidth.surrogates.base import Surrogate
 _TINY = float(np.finfo(np.float64).tiny)
 _NORM = "energy norm"
 _RIGOROUS = Rigorous(_NORM, ("reduction", "round-off"))
-_UNPROVEN = Estimate(_NORM, "a proven stability constant")
 #: Columns of the basis by which a prediction is recognised.
 _PROBES = 16
 
@@ -76,7 +77,7 @@ class ReducedCertificate(Certificate):
     def guarantee(self) -> Guarantee:
         """In the energy norm of A(mu), from the full-order solution; covers reduction and round-off. An Estimate where
         the problem's stability constants are none that were proven."""
-        return _RIGOROUS if self._proven else _UNPROVEN
+        return _RIGOROUS if self._proven else _unproven(self.problem)
 
     @cached_property
     def _proven(self) -> bool:
@@ -107,7 +108,7 @@ class ReducedCertificate(Certificate):
         return replace(
             prediction,
             bound=limits.bound,
-            guarantee=_RIGOROUS if stability.proven else _UNPROVEN,
+            guarantee=_RIGOROUS if stability.proven else _unproven(self.problem),
             outputs=limits.outputs,
             reason=_reasons(limits.bound, lower),
             stats=dict(prediction.stats) | {"floor": limits.floor},
@@ -173,6 +174,12 @@ def _stable(problem: Problem) -> Stable:
             "of your own: nw.certify(surrogate, holdout=snapshots)"
         )
     return problem
+
+
+def _unproven(problem: Problem) -> Estimate:
+    """The indication that is left, with the reason where the constants know it."""
+    known = problem.stability if isinstance(problem, ThetaStable) else None
+    return Estimate(_NORM, known.missing if isinstance(known, SampledStability) else "a proven stability constant")
 
 
 def _probe(basis: Real, offset: Real | None) -> Real:

