@@ -82,7 +82,7 @@ def test_without_a_constant_the_message_says_what_is_missing():
     problem = nw.rb.with_stability(bare, stability=guess)
     reduced = nw.rb.Greedy(tol=None, max_size=2, training=10).fit(problem=problem)
     answer = nw.certify(reduced, problem).predict(bare.parameters.sample(range(3), 1))
-    assert answer.guarantee == Estimate("energy norm", "a proven stability constant")
+    assert answer.guarantee == Estimate("energy norm", guess.missing)
     assert "nw.rb.with_stability(problem) proves one" in guess.missing
 
 
