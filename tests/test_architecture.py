@@ -51,7 +51,8 @@ def test_import_takes_less_than_half_a_second_beyond_the_interpreter():
 #: What may need a package that the base installation does not have; everything else works without.
 OPTIONAL = {
     "torch": ("core.tensors", "io.readers.torch_file", "io.writers.neuraloperator", "linmaps", "operators",
-              "solvers.etdrk4_torch", "solvers.multigrid.batched", "solvers.multigrid.torch_machine",
+              "rb.regressors._network_training", "solvers.etdrk4_torch", "solvers.multigrid.batched",
+              "solvers.multigrid.torch_machine",
               "study.demo_darcy", "surrogates.training", "testing.linmaps"),
     "meshio": ("io.readers.vtu",),
     "matplotlib": ("reports.figures", "reports.style"),
