@@ -47,7 +47,7 @@ def gram(inner: InnerProduct | None, v: Array) -> Array:
 
 def energy(inner: InnerProduct | None, v: Array) -> float:
     """`Σ_i ‖v_i‖_X²`."""
-    return float(max(np.vdot(v, applied(inner, v)).real, 0.0))
+    return max(float(np.vdot(v, applied(inner, v)).real), 0.0)
 
 
 def spectral_bound(inner: InnerProduct | None, size: int) -> float:
