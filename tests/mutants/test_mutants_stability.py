@@ -49,7 +49,7 @@ MUTANTS = [
     Mutant("a dual problem that forgets Q", "rb/dual_greedy.py", "2 * rowwise(q, ", "0 * rowwise(q, ", DUAL),
     Mutant("a dual problem that forgets the lift", "rb/dual_greedy.py", " + 2 * at_lift", "", DUAL),
     Mutant("no correction", "rb/dual.py", '"bm,bm->b", duals, rest', '"bm,bm->b", 0 * duals, rest', DUAL),
-    Mutant("an output without rounding", "rb/dual.py", "return gamma(self._operations)", "return 0.0", DUAL),
+    Mutant("an output without rounding", "rb/dual.py", "return gamma(self.operations)", "return 0.0", DUAL),
 ]
 
 
