@@ -30,7 +30,7 @@ class InterpolatedMatrices(Affine, Outputs, Storable):
     """The problem `truth` with its matrix (`matrix`, on `pattern`) and its load (`load`) interpolated from entries.
 
     A query needs the chosen entries of the true matrix and load, and gets them by assembling: its cost grows with the
-    mesh, unlike that of `Interpolated`. Limits come from the residual in the true system (`nw.certify`).
+    mesh, unlike that of `Interpolated`. Limits come from the residual in the true system (`certificates.interpolated`).
     """
 
     kind: ClassVar[str] = "interpolated-matrices"
