@@ -81,6 +81,7 @@ def test_pieces_of_a_batch_are_answered_alike(monkeypatch):
     c = np.random.default_rng(0).normal(size=(45, 12))
     whole = residuals(basis.model, basis.residual, theta, phi, c)
     monkeypatch.setattr(many, "CHUNK", 7)
+    monkeypatch.setattr(many, "_CACHED", 0)
     pieces = residuals(basis.model, basis.residual, theta, phi, c)
     for name in ("norm", "noise", "correction", "shift"):
         np.testing.assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=1e-12, atol=1e-15)
