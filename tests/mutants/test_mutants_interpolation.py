@@ -55,10 +55,10 @@ MUTANTS = [
         BOUND,
     ),
     Mutant(
-        "the largest error over a sample of the points",
+        "the wrong end of the spectrum",
         "certificates/interpolation_error.py",
-        "self.size.max(axis=1)",
-        "self.size[:, ::40].max(axis=1)",
+        "lower=stability_of(forms, values).lower",
+        "lower=stability_of(forms, values).upper",
         BOUND,
     ),
     Mutant("a remainder without the operator", "rb/interpolation/taylor.py", "self.gain * rest", "rest", TAYLOR),
@@ -83,6 +83,13 @@ MUTANTS = [
         'rest, rounding = error["source"].value, error',
         'rest, rounding = 0.0 * error["source"].value, error',
         BOUND,
+    ),
+    Mutant(
+        "fewer coordinates without what they leave out",
+        "rb/interpolation/compressed.py",
+        "defects=residual.defects + residual.gain * left_out * (1 + 1e-9)",
+        "defects=residual.defects",
+        ("tests/rb/interpolation/test_compressed.py",),
     ),
     Mutant(
         "a projector in the wrong norm",
