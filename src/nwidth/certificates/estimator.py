@@ -94,7 +94,8 @@ class EstimatorCertificate(Certificate):
             )
         theta, phi = self.problem.coefficients(prediction.mu)
         stability = self._constant(prediction.mu)
-        c, root = np.ascontiguousarray(values.coefficients, dtype=np.float64), np.sqrt(stability.lower)
+        c = np.ascontiguousarray(values.coefficients, dtype=np.float64)
+        root = np.sqrt(np.where(stability.lower > 0, stability.lower, np.nan))  # no constant, no bound
         norm, noise = self.estimator.norms(theta, phi, c)
         made = self.model.reconstruction(theta, c)
         energy = _no_nan((norm + noise) / root * (1 + 16 * EPS) + made)
