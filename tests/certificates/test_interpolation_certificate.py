@@ -12,6 +12,7 @@ from tests.certificates.non_affine_cases import Plate, corners, energy_error, ex
 
 import nwidth as nw
 from nwidth.certificates.interpolation import InterpolationCertificate
+from nwidth.certificates.interpolation_error import Query, everywhere
 from nwidth.certificates.reduced import ReducedCertificate
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Rigorous
@@ -268,3 +269,22 @@ def test_what_cannot_be_certified_is_refused_with_the_reason(fine):
         InterpolationCertificate.build(small).bound(
             replace(small.predict(problem.parameters.sample(range(1), 0)), values=np.zeros((1, 25)))
         )
+
+
+def test_the_weighted_error_is_the_integral_that_it_says(plate, fine, queries):
+    """Against scikit-fem's own evaluation of the reduced field at the quadrature points."""
+    coarse = fine.truncate(**dict.fromkeys(fine.parts, 6))
+    surrogate = reduced(coarse, 8)
+    prediction = surrogate.predict(queries)
+    theta, phi = coarse.coefficients(queries)
+    parts = coarse.by_role(theta, phi)
+    found = everywhere(coarse, Query(plate.table(queries), parts, prediction.values))
+    basis, values = plate.forms.nodal.basis, plate.values(queries)
+    for i in range(0, len(theta), 5):
+        error = {role: (values[role][i] - c[i] @ coarse.parts[role].basis).reshape(basis.dx.shape)
+                 for role, c in parts.items()}  # fmt: skip
+        u = basis.interpolate(prediction.field[i].ravel())
+        slope = (basis.dx * error["diffusion"] ** 2 * (u.grad**2).sum(axis=0)).sum() ** 0.5
+        rest = (basis.dx * (error["source"] - error["reaction"] * u.value) ** 2).sum() ** 0.5
+        assert found.weighted[i] == pytest.approx(slope + 2 / np.pi * rest, rel=1e-9)
+        assert found.diffusion[i] == pytest.approx(np.abs(error["diffusion"]).max(), rel=1e-9)
