@@ -27,7 +27,7 @@ def _kernel_sources() -> str:
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".cache" / "numba" / _kernel_sources()))
 
 import pytest  # noqa: E402
-from hypothesis import HealthCheck, settings  # noqa: E402
+from hypothesis import HealthCheck, Phase, settings  # noqa: E402
 
 settings.register_profile(
     "repeatable",
@@ -36,7 +36,9 @@ settings.register_profile(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("repeatable")
+# For tests that must fail and need not say why: a smaller example is not looked for.
+settings.register_profile("first-failure", settings.get_profile("repeatable"), phases=[Phase.explicit, Phase.generate])
+settings.load_profile(os.environ.get("NWIDTH_HYPOTHESIS", "repeatable"))
 
 
 @pytest.fixture(scope="session")

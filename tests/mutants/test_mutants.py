@@ -192,7 +192,8 @@ def test_the_suite_notices(mutant: Mutant, tmp_path: Path) -> None:
     # compiled kernels are shared by all mutants of files without any: a cache does not see edits in called files
     cache = tmp_path / "numba" if "njit" in text else copy.parent / "numba"
     with mutated(target, text.replace(mutant.old, mutant.new)):
-        result = run(mutant.tests, os.environ | {"PYTHONPATH": str(copy), "NUMBA_CACHE_DIR": str(cache)})
+        own = {"PYTHONPATH": str(copy), "NUMBA_CACHE_DIR": str(cache), "NWIDTH_HYPOTHESIS": "first-failure"}
+        result = run(mutant.tests, os.environ | own)
     shutil.rmtree(tmp_path / "numba", ignore_errors=True)
     assert result.returncode == 1, f"survived: {mutant.name}\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
 
