@@ -165,7 +165,7 @@ def rows(runs: Runs, seeds: range, target: float, regressors: tuple[str, ...] = 
     best = min(tallies.values(), key=lambda t: t.error)
     title = f"{runs.name}: error of the best EZyRB / best of nwidth"
     if not peers:
-        return [*found, absent(title, "ezyrb (pip install 'nwidth[bench]')")]
+        return [*found, absent(title, "ezyrb (pip install 'nwidth[peers]')")]
     for name, tally in peers.items():
         found += errors_row(runs, f"EZyRB {name}", tally, None)
     detail = {"nwidth_percent": best.error, **{f"ezyrb {n}": t.error for n, t in peers.items()}}
