@@ -109,6 +109,7 @@ def _select(rest: Real, images: Real, limit: Array, moved: Real) -> tuple[Real, 
     before, again, groups = np.zeros(len(rest)), False, list[Real]()
     while len(left):
         gram = rest[left] @ images[left].T
+        gram = (gram + gram.T) / 2  # of rows that are noise, images are not quite those of the rows
         sizes = np.sqrt(np.maximum(np.diagonal(gram), 0.0))
         new[left] = sizes
         if not groups:
