@@ -10,9 +10,15 @@ ONE = ("tests/certificates/test_one_by_one.py",)
 
 MUTANTS = [
     Mutant("a single query without the constant", "rb/single.py", "root = np.sqrt(lower)", "root = 1.0", ONE),
-    Mutant("residual rows that end too early", "rb/single.py", "width = levels[j + 1]", "width = levels[j]", ONE),
     Mutant(
-        "a single query without its dual's rounding", "rb/single.py", "rounding += shift * scale +", "rounding +=", ONE
+        "residual rows that end too early",
+        "rb/single.py",
+        "width, amount = levels[j + 1], mode[j]",
+        "width, amount = levels[j], mode[j]",
+        ONE,
+    ),
+    Mutant(
+        "a single query without its dual's rounding", "rb/single.py", "rounding += shift * size +", "rounding +=", ONE
     ),
     Mutant("a query outside that is called inside", "rb/single.py", "inside and box[0, i]", "inside or box[0, i]", ONE),
 ]

@@ -7,7 +7,7 @@ from tests.rb.evolution_cases import RandomEvolution
 import nwidth as nw
 from nwidth.certificates.conformal import ConformalCertificate
 from nwidth.certificates.interpolation import InterpolationCertificate
-from nwidth.certificates.parabolic import EvolutionCertificate
+from nwidth.certificates.parabolic_dual import DualEvolutionCertificate
 from nwidth.certificates.reduced import ReducedCertificate
 from nwidth.certificates.reduced_residual import ReducedResidualCertificate
 from nwidth.certificates.residual import ResidualCertificate
@@ -45,10 +45,18 @@ def test_interpolated_coefficients_are_counted():
         assert isinstance(nw.certify(basis, given).certificate, InterpolationCertificate)
 
 
+def test_matrices_interpolated_by_their_entries_are_judged_by_the_true_ones():
+    problem = MovingBump(resolution=8)
+    basis = nw.rb.Greedy(tol=None, max_size=4, training=20).fit(problem=nw.rb.interpolated_matrices(problem, 40, 1e-2))
+    answer = nw.certify(basis, problem).predict(problem.parameters.sample(range(10), 3))
+    error = np.sqrt(problem.systems(answer.mu).energy(nw.solve(problem, answer.mu).field - answer.field))
+    assert isinstance(answer.guarantee, nw.Rigorous) and (error <= answer.bound).all()
+
+
 def test_a_basis_in_time():
     problem = RandomEvolution()
     basis = nw.rb.PODGreedy(tol=None, max_size=3, training=4, modes=1).fit(problem=problem)
-    assert isinstance(nw.certify(basis, problem).certificate, EvolutionCertificate)
+    assert isinstance(nw.certify(basis, problem).certificate, DualEvolutionCertificate)
 
 
 def test_everything_else_is_bounded_by_the_residual_of_its_field_or_calibrated(block):

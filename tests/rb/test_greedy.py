@@ -129,6 +129,13 @@ def test_progress_shows_the_bound_and_changes_nothing(block, capsys):
     assert "greedy search" in capsys.readouterr().err
 
 
+def test_room_for_fewer_modes_than_loads_is_refused():
+    problem = Random(size=5, loads=3)
+    with pytest.raises(InputError, match="max_size is 2, and one step solves 3 loads"):
+        Greedy(tol=None, max_size=2, training=10).fit(problem=problem)
+    assert Greedy(tol=None, max_size=2, training=10, loads="sum").fit(problem=problem).modes == 2
+
+
 def test_a_problem_that_is_not_affine_is_refused():
     with pytest.raises(InputError, match="needs an Affine problem, got DenseProblem"):
         Greedy().fit(problem=DenseProblem())

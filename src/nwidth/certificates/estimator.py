@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from nwidth.certificates.base import Certificate
+from nwidth.certificates.probe import probe_of
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
@@ -29,8 +30,6 @@ from nwidth.rb.rounding import EPS
 from nwidth.rb.wide import WideForm, dual_norms
 
 _NORM = "energy norm"
-#: Columns of a basis by which a prediction is recognised.
-_PROBES = 16
 _FORMS: dict[str, type[OrthonormalResidual] | type[InterpolatedResidual]] = {
     "orthonormal": OrthonormalResidual,
     "interpolated": InterpolatedResidual,
@@ -74,7 +73,7 @@ class EstimatorCertificate(Certificate):
         terms, form = problem.terms(), WideForm(problem.space.inner("energy"))
         functionals = stacked(quantities_of(problem), len(terms.lift)) * terms.free
         duals = dual_norms(form, functionals) if len(functionals) else np.zeros(0)
-        probe = _probe(surrogate.basis, terms.lift)
+        probe = probe_of(surrogate.basis, terms.lift)
         return cls(problem, surrogate.model, choice.estimator, duals, probe, choice.reason)
 
     @property
@@ -87,7 +86,7 @@ class EstimatorCertificate(Certificate):
         """The prediction with its bounds and output limits; `stats["floor"]` is what rounding, and the remainder of an
         interpolation, put into a bound. Raises InputError for a prediction that is not in this basis."""
         values = prediction.values
-        if not (isinstance(values, Reduced) and np.array_equal(_probe(values.basis, values.offset), self.probe)):
+        if not (isinstance(values, Reduced) and np.array_equal(probe_of(values.basis, values.offset), self.probe)):
             raise InputError(
                 "the prediction does not live in the basis that this certificate was built for; build one for that "
                 "surrogate: EstimatorCertificate.build(surrogate)"
@@ -147,13 +146,6 @@ def _choose(surrogate: ReducedBasis, kind: str, mu: Mapping[str, Array], proven:
     data = (problem.terms(), problem.space.inner("energy"), surrogate.basis, theta, phi, coefficients)
     interpolated = interpolated_residual(*data, proven=proven)
     return Choice(interpolated, "interpolation: asked for") if kind == "interpolated" else cheaper(ready, interpolated)
-
-
-def _probe(basis: Real, offset: Real | None) -> Real:
-    """A few columns of a basis and of its offset: enough to tell it from another."""
-    step = max(1, basis.shape[1] // _PROBES)
-    columns = basis[:, ::step]
-    return np.vstack([columns, np.zeros(columns.shape[1]) if offset is None else offset[::step]])
 
 
 def _no_nan(values: Real) -> Real:

@@ -33,6 +33,7 @@ from nwidth.certificates.interpolation_error import (
     in_boxes,
     prepare_boxes,
 )
+from nwidth.certificates.probe import probe_of
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
@@ -53,7 +54,6 @@ from nwidth.spaces.base import InnerProduct
 
 _TINY = float(np.finfo(np.float64).tiny)
 _NORM = "energy norm"
-_PROBES = 16
 #: How the interpolation error is known.
 RULES = ("everywhere", "box", "next point")
 
@@ -104,7 +104,7 @@ class InterpolationCertificate(Certificate):
         check_choice("error", error, RULES)
         boxes = prepare_boxes(own, levels, order) if error == "box" else {}
         gain = _gain(surrogate.basis, own.space.inner("energy"), own.truth.forms.stiffness_norm)
-        probe = _probe(surrogate.basis, own.terms().lift)
+        probe = probe_of(surrogate.basis, own.terms().lift)
         residual = compressed(surrogate, compress) if compress > 0 else surrogate.residual
         return cls(own, surrogate.model, residual, probe, gain, error, boxes)
 
@@ -149,7 +149,7 @@ class InterpolationCertificate(Certificate):
         values = prediction.values
         if not isinstance(values, Reduced):
             raise InputError("this certificate bounds reduced coefficients; certify a field with ResidualCertificate")
-        if not np.array_equal(_probe(values.basis, values.offset), self.probe):
+        if not np.array_equal(probe_of(values.basis, values.offset), self.probe):
             raise InputError("the prediction lives in another basis than the one this certificate was built for")
         coefficients = np.ascontiguousarray(values.coefficients, dtype=np.float64)
         return Reduced(coefficients, values.basis, self.problem.terms().lift)
@@ -270,13 +270,6 @@ def _gain(basis: Real, inner: InnerProduct, norm: float) -> float:
     lengths = np.linalg.norm(basis, axis=1)
     noise = gamma(product_operations(basis.shape[1]) + basis.shape[1] + 64) * norm * np.outer(lengths, lengths)
     return float(np.sqrt(1 + np.linalg.norm(np.abs(gram - np.eye(len(gram))) + noise)))
-
-
-def _probe(basis: Real, offset: Real | None) -> Real:
-    """A few columns of a basis and of its offset: enough to tell it from another."""
-    step = max(1, basis.shape[1] // _PROBES)
-    columns = basis[:, ::step]
-    return np.vstack([columns, np.zeros(columns.shape[1]) if offset is None else offset[::step]])
 
 
 def _reasons(bound: Real, errors: Errors) -> Array:

@@ -20,6 +20,7 @@ import numpy as np
 
 from nwidth.certificates.base import Answering, Certificate
 from nwidth.certificates.one_by_one import OneByOne, one_or_many
+from nwidth.certificates.probe import probe_of
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
@@ -40,8 +41,6 @@ from nwidth.surrogates.base import Surrogate
 _TINY = float(np.finfo(np.float64).tiny)
 _NORM = "energy norm"
 _RIGOROUS = Rigorous(_NORM, ("reduction", "round-off"))
-#: Columns of the basis by which a prediction is recognised.
-_PROBES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,7 @@ class ReducedCertificate(Certificate):
                 f"this basis was built for {own!r}, not for {problem!r}: its residual belongs to that problem. Certify "
                 "with surrogate.problem, or fit again"
             )
-        return cls(own, surrogate.model, surrogate.residual, _probe(surrogate.basis, own.terms().lift))
+        return cls(own, surrogate.model, surrogate.residual, probe_of(surrogate.basis, own.terms().lift))
 
     def __post_init__(self) -> None:
         _stable(self.problem)
@@ -92,7 +91,7 @@ class ReducedCertificate(Certificate):
         return usual if one is None else partial(one_or_many, one, usual)
 
     def _fits(self, surrogate: ReducedBasis) -> bool:
-        return np.array_equal(_probe(surrogate.basis, self.problem.terms().lift), self.probe)
+        return np.array_equal(probe_of(surrogate.basis, self.problem.terms().lift), self.probe)
 
     def bound(self, prediction: Prediction) -> Prediction:
         """The prediction with its bounds and output limits; `stats["floor"]` is what rounding alone puts into a bound.
@@ -118,7 +117,7 @@ class ReducedCertificate(Certificate):
         values = prediction.values
         if not isinstance(values, Reduced):
             raise InputError("this certificate bounds reduced coefficients; certify a field with ResidualCertificate")
-        if not np.array_equal(_probe(values.basis, values.offset), self.probe):
+        if not np.array_equal(probe_of(values.basis, values.offset), self.probe):
             raise InputError(
                 "the prediction lives in another basis than the one this certificate was built for; call "
                 "nw.certify(surrogate, problem) for that surrogate"
@@ -180,13 +179,6 @@ def _unproven(problem: Problem) -> Estimate:
     """The indication that is left, with the reason where the constants know it."""
     known = problem.stability if isinstance(problem, ThetaStable) else None
     return Estimate(_NORM, known.missing if isinstance(known, SampledStability) else "a proven stability constant")
-
-
-def _probe(basis: Real, offset: Real | None) -> Real:
-    """A few columns of a basis and of its offset: enough to tell it from another."""
-    step = max(1, basis.shape[1] // _PROBES)
-    columns = basis[:, ::step]
-    return np.vstack([columns, np.zeros(columns.shape[1]) if offset is None else offset[::step]])
 
 
 def _reasons(bound: Real, lower: Real) -> Array:

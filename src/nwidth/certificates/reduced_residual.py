@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from nwidth.certificates.base import Certificate
+from nwidth.certificates.probe import probe_of
 from nwidth.certificates.reduced import ReducedCertificate
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
@@ -28,9 +29,6 @@ from nwidth.problems.base import Affine, Problem, Stable
 from nwidth.rb.extend import spanned
 from nwidth.rb.galerkin import ReducedBasis
 from nwidth.surrogates.base import Surrogate
-
-#: Columns of a basis by which a prediction is recognised.
-_PROBES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +57,7 @@ class ReducedResidualCertificate(Certificate):
         vectors = _imposed(own, values)
         reduced = spanned(own, vectors)
         coordinates = own.space.inner("energy").apply(vectors) @ reduced.basis.T
-        return cls(ReducedCertificate.build(reduced), reduced.basis, coordinates, _probe(values))
+        return cls(ReducedCertificate.build(reduced), reduced.basis, coordinates, probe_of(values.basis, values.offset))
 
     @classmethod
     def projecting(cls, reduced: ReducedBasis) -> Self:
@@ -92,7 +90,11 @@ class ReducedResidualCertificate(Certificate):
 
     def _rewritten(self, prediction: Prediction) -> Real:
         values = prediction.values
-        known = isinstance(values, Reduced) and self.probe is not None and np.array_equal(_probe(values), self.probe)
+        known = (
+            isinstance(values, Reduced)
+            and self.probe is not None
+            and np.array_equal(probe_of(values.basis, values.offset), self.probe)
+        )
         if not (known and isinstance(values, Reduced) and self.coordinates is not None):
             raise InputError(
                 "the prediction lives in another basis than the one this certificate was built for; call "
@@ -163,10 +165,3 @@ def _imposed(problem: Affine, values: Reduced) -> Real:
         )
     offset = np.zeros(len(terms.lift)) if values.offset is None else values.offset
     return np.where(terms.free, np.vstack([offset - terms.lift, values.basis]), 0.0)
-
-
-def _probe(values: Reduced) -> Real:
-    """A few columns of a basis and of its offset: enough to tell it from another."""
-    columns = values.basis[:, :: max(1, values.basis.shape[1] // _PROBES)]
-    offset = np.zeros(values.basis.shape[1]) if values.offset is None else values.offset
-    return np.vstack([columns, offset[:: max(1, len(offset) // _PROBES)]])

@@ -2,8 +2,9 @@
 
 from nwidth.certificates.base import Certificate
 from nwidth.certificates.conformal import calibrate
-from nwidth.certificates.interpolation import InterpolationCertificate
+from nwidth.certificates.interpolated import interpolated_certificate
 from nwidth.certificates.parabolic import EvolutionCertificate
+from nwidth.certificates.parabolic_dual import DualEvolutionCertificate
 from nwidth.certificates.reduced import ReducedCertificate
 from nwidth.certificates.reduced_residual import ReducedResidualCertificate
 from nwidth.certificates.residual import ResidualCertificate
@@ -12,7 +13,6 @@ from nwidth.online.wrappers import Certified
 from nwidth.problems.base import Coercive, Problem, is_coercive
 from nwidth.problems.parabolic import AffineEvolution
 from nwidth.rb.galerkin import ReducedBasis
-from nwidth.rb.interpolation.problem import Interpolated
 from nwidth.rb.parabolic import ReducedEvolution
 from nwidth.snapshots.base import Snapshots
 from nwidth.surrogates.base import Surrogate
@@ -51,15 +51,23 @@ def _certificate(
             "for a calibrated one"
         )
     if isinstance(surrogate, ReducedEvolution) and isinstance(problem, AffineEvolution):
-        return EvolutionCertificate.build(surrogate, problem)
-    if isinstance(surrogate, ReducedBasis) and isinstance(surrogate.problem, Interpolated):
-        return InterpolationCertificate.build(surrogate, problem)
+        return _in_time(surrogate, problem)
+    if isinstance(surrogate, ReducedBasis):
+        interpolated = interpolated_certificate(surrogate, problem)
+        if interpolated is not None:
+            return interpolated
     if is_coercive(problem):
         return _of_the_residual(surrogate, problem)
     raise InputError(
         f"no guarantee is possible for {type(problem).__name__}: it is not both Linear and Stable (a stability "
         "constant is missing). Pass holdout=snapshots (unseen runs), level=0.9 for a calibrated limit"
     )
+
+
+def _in_time(surrogate: ReducedEvolution, problem: AffineEvolution) -> Certificate:
+    """Limits of outputs by duality, where there are outputs."""
+    primal = EvolutionCertificate.build(surrogate, problem)
+    return DualEvolutionCertificate(primal) if problem.quantities() else primal
 
 
 def _of_the_residual(surrogate: Surrogate, problem: Coercive) -> Certificate:

@@ -101,6 +101,11 @@ class _Search:
         self.terms, self.quantities = problem.terms(), quantities_of(problem)
         size = len(self.terms.lift)
         self.functionals = stacked(self.quantities, size)
+        if self._new > config.max_size:
+            raise InputError(
+                f"max_size is {config.max_size}, and one step solves {self._new} loads; raise max_size, or solve their "
+                "sum with loads='sum'"
+            )
         self.residual = ResidualBuilder(self.terms, self.functionals, self.inner, config.max_size)
         self.model = ReducedModel.empty(self.terms, self.quantities)
         # memory is taken from the system only where something is written

@@ -15,6 +15,7 @@ from numba import njit
 
 from nwidth.core.arrays import Array, Real
 from nwidth.core.programs import run
+from nwidth.rb.many import compliances
 from nwidth.rb.model import ReducedModel
 from nwidth.rb.residual import ResidualModel
 from nwidth.rb.rounding import EPS, gamma
@@ -60,6 +61,7 @@ class SingleQuery:
             np.insert(model.term_weights, [held] * count, 0.0),
             np.ascontiguousarray(model.output_weights.T),
             model.term_norms,
+            compliances(model, residual),
             *_ragged(residual, len(model.matrices)),
         ]
         table = np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in parts])
@@ -78,33 +80,43 @@ def _ragged(residual: ResidualModel, terms: int) -> list[Real]:
 
 @njit(**_OPTIONS)
 def _assemble(theta: Real, terms: Real, a: Real) -> None:
-    a[:] = theta[0] * terms[0]
-    for q in range(1, len(theta)):
-        t, part = theta[q], terms[q]
+    """`Σ θ_q terms_q`, three terms a pass."""
+    count = len(theta)
+    threes = count - count % 3
+    a[:] = 0.0
+    for q in range(0, threes, 3):
+        e, f, g = theta[q], theta[q + 1], theta[q + 2]
+        x, y, z = terms[q], terms[q + 1], terms[q + 2]
         for i in range(len(a)):
-            a[i] += t * part[i]
+            a[i] += e * x[i] + f * y[i] + g * z[i]
+    for q in range(threes, count):
+        e, x = theta[q], terms[q]
+        for i in range(len(a)):
+            a[i] += e * x[i]
 
 
 @njit(**_OPTIONS)
 def _factorise(n: int, a: Real) -> None:
-    """Cholesky's factor in place, two columns subtracted at a time; the diagonal holds reciprocals, NaN where the
+    """Cholesky's factor in place, four columns subtracted at a time; the diagonal holds reciprocals, NaN where the
     matrix is not positive definite."""
     for j in range(n):
         start = j * n - j * (j - 1) // 2
         column = a[start : start + n - j]
-        for k in range(0, j - 1, 2):
-            first = k * n - k * (k - 1) // 2 - k
+        fours = j - j % 4
+        for k in range(0, fours, 4):
+            first = k * n - k * (k - 1) // 2 + j - k
             second = first + n - k - 1
-            x, y = a[first + j : first + n], a[second + j : second + n]
-            f, g = x[0], y[0]
+            third = second + n - k - 2
+            fourth = third + n - k - 3
+            x, y, z, w = a[first:], a[second:], a[third:], a[fourth:]
+            e, f, g, h = x[0], y[0], z[0], w[0]
             for i in range(n - j):
-                column[i] -= f * x[i] + g * y[i]
-        if j % 2:
-            last = (j - 1) * n - (j - 1) * (j - 2) // 2 - (j - 1)
-            x = a[last + j : last + n]
-            f = x[0]
+                column[i] -= e * x[i] + f * y[i] + g * z[i] + h * w[i]
+        for k in range(fours, j):
+            x = a[k * n - k * (k - 1) // 2 + j - k :]
+            e = x[0]
             for i in range(n - j):
-                column[i] -= f * x[i]
+                column[i] -= e * x[i]
         scale = 1.0 / np.sqrt(column[0])
         column[0] = scale
         for i in range(1, n - j):
@@ -141,32 +153,43 @@ def _remainder(n: int, a: Real, x: Real, r: Real) -> None:
 
 
 @njit(**_OPTIONS)
-def _norms(fixed: Real, theta: Real, modes: Real, rows: Real, levels: Array, y: Real) -> Real:
-    """`‖Σ_k z_k ρ_k‖₂` for each of the vectors z = (fixed, -θ ⊗ mode), `(p,)`; rows as `_ragged` gives them."""
-    p, terms = len(modes), len(theta)
-    y[:, :] = 0.0
-    place, width = 0, levels[0]
-    for k in range(fixed.shape[1]):
-        row = rows[place : place + width]
-        for part in range(p):
-            if fixed[part, k] != 0.0:
-                target, z = y[part], fixed[part, k]
-                for m in range(width):
-                    target[m] += z * row[m]
-        place += width
-    for j in range(modes.shape[1]):
-        width = levels[j + 1]
-        for q in range(terms):
-            row = rows[place : place + width]
-            for part in range(p):
-                target, z = y[part], theta[q] * modes[part, j]
-                for m in range(width):
-                    target[m] -= z * row[m]
+def _coordinates(theta: Real, mode: Real, rows: Real, levels: Array, y: Real) -> None:
+    """`y = -Σ_jq θ_q mode_j ρ_jq`, rows as `_ragged` gives them, without those of loads and functionals."""
+    terms, place = len(theta), 0
+    y[:] = 0.0
+    fours = terms - terms % 4
+    for j in range(len(mode)):
+        width, amount = levels[j + 1], mode[j]
+        for q in range(0, fours, 4):
+            e, f, g, h = theta[q] * amount, theta[q + 1] * amount, theta[q + 2] * amount, theta[q + 3] * amount
+            first, second, third, fourth = (
+                rows[place : place + width],
+                rows[place + width : place + 2 * width],
+                rows[place + 2 * width : place + 3 * width],
+                rows[place + 3 * width : place + 4 * width],
+            )
+            for m in range(width):
+                y[m] -= e * first[m] + f * second[m] + g * third[m] + h * fourth[m]
+            place += 4 * width
+        for q in range(fours, terms):
+            e, first = theta[q] * amount, rows[place : place + width]
+            for m in range(width):
+                y[m] -= e * first[m]
             place += width
-    norms = np.empty(p)
-    for part in range(p):
-        norms[part] = np.sqrt(np.dot(y[part], y[part]))
-    return norms
+
+
+@njit(**_OPTIONS)
+def _norm(y: Real, scale: float, fixed: Real, amounts: Real) -> float:
+    """`‖scale y + Σ_k amounts_k fixed_k‖₂` for fixed rows `(F, W)`, zero beyond W."""
+    total, width = 0.0, fixed.shape[1]
+    for m in range(width):
+        value = scale * y[m]
+        for k in range(len(fixed)):
+            value += amounts[k] * fixed[k, m]
+        total += value * value
+    for m in range(width, len(y)):
+        total += (scale * y[m]) ** 2
+    return np.sqrt(total)
 
 
 @njit(**_OPTIONS)
@@ -212,7 +235,11 @@ def answer(table: Real, sizes: Array, levels: Array, theta: Real, phi: Real, low
     output_weights = table[at : at + count * n].reshape(count, n)
     at += count * n
     term_norms = table[at : at + terms]
-    rows = table[at + terms :]
+    at += terms
+    kappa = table[at : at + count]
+    at += count
+    loose = table[at : at + fixed * levels[0]].reshape(fixed, levels[0])
+    rows = table[at + fixed * levels[0] :]
 
     out = np.empty(2 + 2 * count + n)
     modes, z = np.empty((1 + count, n)), np.zeros((1 + count, fixed))
@@ -229,11 +256,22 @@ def answer(table: Real, sizes: Array, levels: Array, theta: Real, phi: Real, low
     _substitute(n, factor, c)
     if count:
         _remainder(n, a, c, r)
+    norms, y, own_y = np.empty(1 + count), np.empty(levels[n]), np.empty(levels[n])
+    _coordinates(theta, c, rows, levels, y)
+    norms[0] = _norm(y, 1.0, loose, z[0])
     for s in range(count):
-        modes[1 + s] = functionals[s]
-        _substitute(n, factor, modes[1 + s])
         z[1 + s, held + s] = 1.0
-    norms = _norms(z, theta, modes, rows, levels, np.empty((1 + count, levels[n])))
+        d = modes[1 + s]
+        if np.isnan(kappa[s]):
+            d[:] = functionals[s]
+            _substitute(n, factor, d)
+            _coordinates(theta, d, rows, levels, own_y)
+            norms[1 + s] = _norm(own_y, 1.0, loose, z[1 + s])
+        else:  # the functional is κ times the load: Galerkin's dual solution is the primal one, scaled
+            scale = kappa[s] / phi[0] if phi[0] != 0.0 else 0.0
+            for i in range(n):
+                d[i] = scale * c[i]
+            norms[1 + s] = _norm(y, scale, loose, z[1 + s])
 
     root = np.sqrt(lower)
     floor = _weighted(z[0], theta, c, weights) / root * (1 + 16 * EPS)
@@ -246,7 +284,7 @@ def answer(table: Real, sizes: Array, levels: Array, theta: Real, phi: Real, low
         norm += abs(theta[q]) * term_norms[q]
     made = np.sqrt(norm) * (small * length + lift)
     out[0], out[1] = energy + made, floor + made
-    scale = _weighted(z[0], theta, c, term_weights) if count else 0.0
+    size = _weighted(z[0], theta, c, term_weights) if count else 0.0
     for s in range(count):
         d = modes[1 + s]
         value, rounding, shift = offsets[s] + np.dot(d, r), 0.0, 0.0
@@ -256,7 +294,7 @@ def answer(table: Real, sizes: Array, levels: Array, theta: Real, phi: Real, low
             shift += abs(d[i]) * lengths[i]
         own = _weighted(z[1 + s], theta, d, weights) / root * (1 + 16 * EPS)
         dual = (norms[1 + s] * gain / root + own) * (1 + 16 * EPS) + _TINY
-        rounding += shift * scale + 4 * EPS * (abs(value) + abs(offsets[s]))
+        rounding += shift * size + 4 * EPS * (abs(value) + abs(offsets[s]))
         out[2 + s], out[2 + count + s] = value, (energy * dual + rounding) * (1 + 8 * EPS)
     return out
 
