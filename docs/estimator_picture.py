@@ -17,7 +17,7 @@ from nwidth.reports.style import axes, styled, to_png
 TARGET = Path(__file__).parent / "img" / "estimator_floor.png"
 #: What each formula looks like: colour role, marker, what stands beside it.
 LOOK = {
-    "orthonormal, published": ("third", "D", "orthonormal basis, nothing dropped"),
+    "orthonormal, published": ("third", "D", "orthonormal basis, as published"),
     "interpolated": ("first", "o", "interpolated"),
     "orthonormal": ("second", "^", "orthonormal basis of nwidth"),
     "assembled": ("unsure", "s", "assembled in float64"),

@@ -65,8 +65,7 @@ def test_rounding_of_the_assembly_stays_below_its_bound(plate, small):
 
 
 def test_decay_on_the_case_of_the_literature():
-    """Grepl, Maday, Nguyen and Patera (2007), Table 1: about one and a half digits per eight terms, Lebesgue constants
-    between one and ten."""
+    """The test case of Grepl, Maday, Nguyen and Patera (2007): exponential decay, Lebesgue constants of order one."""
     mu = ReciprocalDistance(8).parameters
     axis = -np.geomspace(0.01, 1.0, 20)
     grid = {name: column.ravel() for name, column in zip(mu.names, np.meshgrid(axis, axis), strict=True)}
