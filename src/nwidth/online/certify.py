@@ -29,9 +29,9 @@ def certify(
     """The surrogate with a limit on every answer.
 
     A guaranteed bound where the problem is linear with a stability constant: whatever answers in a basis for an affine
-    problem is bounded from its coefficients alone, with interpolated coefficients or in time too; any other field by
-    its residual. Otherwise pass `holdout`, runs that the surrogate has never
-    seen, for a calibrated limit that holds for about `level` of the cases drawn the same way.
+    problem is bounded from its coefficients alone, also with interpolated coefficients or in time; any other field by
+    its residual. Otherwise pass `holdout`, runs that the surrogate has never seen, for a calibrated limit that holds
+    for about `level` of the cases drawn the same way.
 
     Raises InputError where neither is possible, with what is missing.
     """
