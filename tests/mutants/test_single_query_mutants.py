@@ -13,8 +13,8 @@ MUTANTS = [
     Mutant(
         "residual rows that end too early",
         "rb/single.py",
-        "width, amount = levels[j + 1], mode[j]",
-        "width, amount = levels[j], mode[j]",
+        "width, amount = widths[j + 1], mode[j]",
+        "width, amount = widths[j], mode[j]",
         ONE,
     ),
     Mutant(

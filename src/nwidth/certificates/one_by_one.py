@@ -20,6 +20,7 @@ from nwidth.problems.min_theta import MinTheta, ThetaStable
 from nwidth.rb.galerkin import ReducedBasis
 from nwidth.rb.residual import ResidualModel
 from nwidth.rb.single import SingleQuery, answer, answer_at
+from nwidth.spaces.base import FunctionSpace
 from nwidth.spaces.box import Box
 
 
@@ -64,10 +65,14 @@ class OneByOne:
     surrogate: ReducedBasis
     guarantee: Guarantee
     names: tuple[str, ...]
+    shape: tuple[int, int]
     box: Real
     query: SingleQuery
     programs: _Programs | None
+    basis: Real
     offset: Real
+    space: FunctionSpace
+    outputs: tuple[tuple[str, str], ...]
 
     @classmethod
     def of(cls, surrogate: ReducedBasis, residual: ResidualModel, guarantee: Guarantee) -> "Self | None":
@@ -80,10 +85,14 @@ class OneByOne:
             surrogate=surrogate,
             guarantee=guarantee,
             names=box.names,
+            shape=(len(box.names), 1),
             box=np.array([box.low, box.high]),
             query=SingleQuery.of(surrogate.model, residual),
             programs=_Programs.of(problem),
+            basis=surrogate.basis,
             offset=problem.terms().lift,
+            space=surrogate.space,
+            outputs=surrogate.model.outputs,
         )
 
     def __call__(self, mu: Mu | Array) -> Prediction | None:
@@ -97,18 +106,18 @@ class OneByOne:
         if self.programs is None:
             out, inside = self._with_coefficients(mu, point)
         else:
-            out, inside = answer_at(point, self.box, *self.programs, query.table, query.sizes, query.levels)
+            out, inside = answer_at(point, self.box, *self.programs, query.table, query.sizes, query.rows, query.widths)
         if not out[0] < np.inf:
             return None
-        count = len(self.surrogate.model.outputs)
+        count = len(self.outputs)
         outputs = {
-            name: Output(out[2 + i : 3 + i], out[2 + count + i : 3 + count + i], unit)
-            for i, (name, unit) in enumerate(self.surrogate.model.outputs)
+            name: Output(out[i : i + 1], out[i + count : i + count + 1], unit)
+            for i, (name, unit) in enumerate(self.outputs, 2)
         }
-        values = Reduced(out[None, 2 + 2 * count :], self.surrogate.basis, self.offset)
+        values = Reduced(out[None, 2 + 2 * count :], self.basis, self.offset)
         return Prediction(
-            mu, values, self.surrogate.space, out[:1], self.guarantee, _INSIDE[inside], _SURROGATE, outputs,
-            _NO_REASON, {"floor": out[1:2]},
+            mu, values, self.space, out[:1], self.guarantee, _INSIDE[inside], _SURROGATE, outputs, _NO_REASON,
+            {"floor": out[1:2]},
         )  # fmt: skip
 
     def _with_coefficients(self, mu: Mu, point: Real) -> tuple[Real, bool]:
@@ -124,19 +133,22 @@ class OneByOne:
         lower = float(stability.lower[0])
         if not (stability.proven and lower > 0):
             return _NOTHING, False
-        inside = bool(((point >= self.box[0]) & (point <= self.box[1])).all())
-        return answer(query.table, query.sizes, query.levels, theta[0], phi[0], lower), inside
+        inside = bool(((point[:, 0] >= self.box[0]) & (point[:, 0] <= self.box[1])).all())
+        return answer(query.table, query.sizes, query.rows, query.widths, theta[0], phi[0], lower), inside
 
     def _point(self, mu: Mu) -> Real | None:
+        """The parameters `(P, 1)` where they are arrays `(1,)` of float64 and no others."""
         if len(mu) != len(self.names):
             return None
-        point = np.empty((1, len(self.names)))
-        for i, name in enumerate(self.names):
-            value = mu.get(name)
-            if type(value) is not np.ndarray or value.shape != (1,) or value.dtype != np.float64:
+        try:
+            values = [mu[name] for name in self.names]
+            point = np.array(values)
+        except (KeyError, ValueError):
+            return None
+        for value in values:
+            if value.__class__ is not np.ndarray:
                 return None
-            point[0, i] = value[0]
-        return point
+        return point if point.shape == self.shape and point.dtype == np.float64 else None
 
 
 def one_or_many(one: OneByOne, usual: Answering, mu: Mu | Array) -> Prediction:

@@ -19,6 +19,7 @@ from nwidth.rb.many import compliances
 from nwidth.rb.model import ReducedModel
 from nwidth.rb.residual import ResidualModel
 from nwidth.rb.rounding import EPS, gamma
+from nwidth.spaces.ldlt_kernels import aligned
 
 _OPTIONS: dict[str, Any] = {
     "cache": True,
@@ -27,6 +28,8 @@ _OPTIONS: dict[str, Any] = {
     "nogil": True,
 }
 _TINY = float(np.finfo(np.float64).tiny)
+#: Doubles in a cache line.
+_LINE = 8
 #: Numbers in front of the table: the residual's gain, ‖lift‖ rounded once, the rounding of a sum over the modes.
 _SCALARS = 3
 
@@ -35,12 +38,14 @@ _SCALARS = 3
 class SingleQuery:
     """A reduced model, its residual and their rounding as one table.
 
-    `sizes` = (n, Q_A, Q_f, s); `levels` as in `ResidualModel`.
+    `sizes` = (n, Q_A, Q_f, s); `rows`: the residual's, each up to its width, `widths (n + 1,)`: `ResidualModel.levels`
+    rounded up to whole cache lines, where every row begins.
     """
 
     table: Real
     sizes: Array
-    levels: Array
+    rows: Real
+    widths: Array
 
     @classmethod
     def of(cls, model: ReducedModel, residual: ResidualModel) -> "SingleQuery":
@@ -56,26 +61,36 @@ class SingleQuery:
             model.loads,
             model.functionals,
             model.offsets,
-            residual.weights,
+            *_by_terms(residual.weights, residual.fixed, n),
+            *_by_terms(np.insert(model.term_weights, [held] * count, 0.0), residual.fixed, n),
             model.lengths,
-            np.insert(model.term_weights, [held] * count, 0.0),
-            np.ascontiguousarray(model.output_weights.T),
+            model.output_weights.T,
             model.term_norms,
             compliances(model, residual),
-            *_ragged(residual, len(model.matrices)),
         ]
         table = np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in parts])
-        return cls(table, np.array([n, len(model.matrices), held, count]), np.asarray(residual.levels, dtype=np.int64))
+        widths = -(-np.asarray(residual.levels, dtype=np.int64) // _LINE) * _LINE
+        return cls(table, np.array([n, len(model.matrices), held, count]), _ragged(residual, widths), widths)
 
 
-def _ragged(residual: ResidualModel, terms: int) -> list[Real]:
-    """The rows without the zeros behind them: first those of loads and functionals, then mode by mode."""
-    fixed, levels = residual.fixed, residual.levels
-    modes = residual.rows[fixed:].reshape(len(levels) - 1, terms, -1)
-    return [
-        residual.rows[:fixed, : levels[0]],
-        *(rows[:, :width] for rows, width in zip(modes, levels[1:], strict=True)),
-    ]
+def _by_terms(weights: Real, fixed: int, modes: int) -> tuple[Real, Real]:
+    """Weights of loads and functionals, and those of the terms with the modes as the fast index."""
+    return weights[:fixed], weights[fixed:].reshape(modes, -1).T
+
+
+def _ragged(residual: ResidualModel, widths: Array) -> Real:
+    """The rows without most of the zeros behind them: first those of loads and functionals, then mode by mode."""
+    fixed, count = residual.fixed, len(residual.rows)
+    each = np.concatenate(
+        [np.full(fixed, widths[0]), np.repeat(widths[1:], (count - fixed) // max(1, len(widths) - 1))]
+    )
+    rows, place = aligned((int(each.sum()),), np.float64), 0
+    for row, width in zip(residual.rows, each, strict=True):
+        kept = row[:width]
+        rows[place : place + len(kept)] = kept
+        rows[place + len(kept) : place + width] = 0.0
+        place += width
+    return rows
 
 
 @njit(**_OPTIONS)
@@ -125,41 +140,59 @@ def _factorise(n: int, a: Real) -> None:
 
 @njit(**_OPTIONS)
 def _substitute(n: int, a: Real, x: Real) -> None:
-    """Solve with the factor in place."""
-    for j in range(n):
-        start = j * n - j * (j - 1) // 2 - j
-        x[j] *= a[start + j]
-        value = x[j]
-        for i in range(j + 1, n):
-            x[i] -= value * a[start + i]
-    for j in range(n - 1, -1, -1):
-        start = j * n - j * (j - 1) // 2 - j
-        total = x[j]
-        for i in range(j + 1, n):
-            total -= a[start + i] * x[i]
-        x[j] = total * a[start + j]
+    """Solve with the factor in place, two columns at a time."""
+    even = n - n % 2
+    for j in range(0, even, 2):
+        start = j * n - j * (j - 1) // 2
+        y, z = a[start : start + n - j], a[start + n - j : start + 2 * (n - j) - 1]
+        x[j] *= y[0]
+        x[j + 1] = (x[j + 1] - x[j] * y[1]) * z[0]
+        first, second, rest = x[j], x[j + 1], x[j + 2 :]
+        y, z = y[2:], z[1:]
+        for i in range(n - j - 2):
+            rest[i] -= first * y[i] + second * z[i]
+    if even < n:
+        x[even] *= a[len(a) - 1] * a[len(a) - 1]
+    for j in range(even - 2, -1, -2):
+        start = j * n - j * (j - 1) // 2
+        y, z = a[start : start + n - j], a[start + n - j : start + 2 * (n - j) - 1]
+        rest, u, v = x[j + 2 :], y[2:], z[1:]
+        first, second = 0.0, 0.0
+        for i in range(n - j - 2):
+            first += u[i] * rest[i]
+            second += v[i] * rest[i]
+        x[j + 1] = (x[j + 1] - second) * z[0]
+        x[j] = (x[j] - first - y[1] * x[j + 1]) * y[0]
 
 
 @njit(**_OPTIONS)
 def _remainder(n: int, a: Real, x: Real, r: Real) -> None:
-    """`r -= A x`."""
-    for j in range(n):
-        start = j * n - j * (j - 1) // 2 - j
-        value, total = x[j], a[start + j] * x[j]
-        for i in range(j + 1, n):
-            r[i] -= value * a[start + i]
-            total += a[start + i] * x[i]
-        r[j] -= total
+    """`r -= A x`, two columns at a time."""
+    even = n - n % 2
+    for j in range(0, even, 2):
+        start = j * n - j * (j - 1) // 2
+        y, z = a[start : start + n - j], a[start + n - j : start + 2 * (n - j) - 1]
+        first, second = x[j], x[j + 1]
+        rest, below, u, v = x[j + 2 :], r[j + 2 :], y[2:], z[1:]
+        top, next_one = y[0] * first + y[1] * second, y[1] * first + z[0] * second
+        for i in range(n - j - 2):
+            below[i] -= first * u[i] + second * v[i]
+            top += u[i] * rest[i]
+            next_one += v[i] * rest[i]
+        r[j] -= top
+        r[j + 1] -= next_one
+    if even < n:
+        r[even] -= a[len(a) - 1] * x[even]
 
 
 @njit(**_OPTIONS)
-def _coordinates(theta: Real, mode: Real, rows: Real, levels: Array, y: Real) -> None:
+def _coordinates(theta: Real, mode: Real, rows: Real, widths: Array, y: Real) -> None:
     """`y = -Σ_jq θ_q mode_j ρ_jq`, rows as `_ragged` gives them, without those of loads and functionals."""
     terms, place = len(theta), 0
     y[:] = 0.0
     fours = terms - terms % 4
     for j in range(len(mode)):
-        width, amount = levels[j + 1], mode[j]
+        width, amount = widths[j + 1], mode[j]
         for q in range(0, fours, 4):
             e, f, g, h = theta[q] * amount, theta[q + 1] * amount, theta[q + 2] * amount, theta[q + 3] * amount
             first, second, third, fourth = (
@@ -193,21 +226,19 @@ def _norm(y: Real, scale: float, fixed: Real, amounts: Real) -> float:
 
 
 @njit(**_OPTIONS)
-def _weighted(fixed: Real, theta: Real, mode: Real, weights: Real) -> float:
-    """`Σ_k |z_k| w_k`."""
-    total, held = 0.0, len(fixed)
-    for k in range(held):
-        total += abs(fixed[k]) * weights[k]
-    for j in range(len(mode)):
-        part = 0.0
-        for q in range(len(theta)):
-            part += abs(theta[q]) * weights[held + j * len(theta) + q]
-        total += abs(mode[j]) * part
+def _weighted(theta: Real, mode: Real, weights: Real) -> float:
+    """`Σ_jq |θ_q mode_j| w_qj` for weights `(Q_A, n)`."""
+    total = 0.0
+    for q in range(len(theta)):
+        part, row = 0.0, weights[q]
+        for j in range(len(mode)):
+            part += abs(mode[j]) * row[j]
+        total += abs(theta[q]) * part
     return total
 
 
 @njit(**_OPTIONS)
-def answer(table: Real, sizes: Array, levels: Array, theta: Real, phi: Real, lower: float) -> Real:
+def answer(table: Real, sizes: Array, rows: Real, widths: Array, theta: Real, phi: Real, lower: float) -> Real:
     """`(bound, floor, values (s), limits (s), coefficients (n))` of one query, in one array; NaN in the bound where the
     reduced matrix is not positive definite.
 
@@ -215,7 +246,6 @@ def answer(table: Real, sizes: Array, levels: Array, theta: Real, phi: Real, low
     """
     n, terms, held, count = sizes[0], sizes[1], sizes[2], sizes[3]
     packed, fixed = n * (n + 1) // 2, held + count
-    total = fixed + terms * n
     gain, lift, small = table[0], table[1], table[2]
     at = _SCALARS
     matrices = table[at : at + terms * packed].reshape(terms, packed)
@@ -226,74 +256,82 @@ def answer(table: Real, sizes: Array, levels: Array, theta: Real, phi: Real, low
     at += count * n
     offsets = table[at : at + count]
     at += count
-    weights = table[at : at + total]
-    at += total
+    fixed_weights = table[at : at + fixed]
+    at += fixed
+    weights = table[at : at + terms * n].reshape(terms, n)
+    at += terms * n
+    load_weights = table[at : at + fixed]
+    at += fixed
+    term_weights = table[at : at + terms * n].reshape(terms, n)
+    at += terms * n
     lengths = table[at : at + n]
     at += n
-    term_weights = table[at : at + total]
-    at += total
     output_weights = table[at : at + count * n].reshape(count, n)
     at += count * n
     term_norms = table[at : at + terms]
-    at += terms
-    kappa = table[at : at + count]
-    at += count
-    loose = table[at : at + fixed * levels[0]].reshape(fixed, levels[0])
-    rows = table[at + fixed * levels[0] :]
+    kappa = table[at + terms :]
+    loose = rows[: fixed * widths[0]].reshape(fixed, widths[0])
+    rows = rows[fixed * widths[0] :]
 
     out = np.empty(2 + 2 * count + n)
-    modes, z = np.empty((1 + count, n)), np.zeros((1 + count, fixed))
-    a, r = np.empty(packed), np.zeros(n)
+    a, r, c, z = np.empty(packed), np.zeros(n), np.empty(n), np.zeros(fixed)
     _assemble(theta, matrices, a)
     for q in range(held):
         for i in range(n):
             r[i] += phi[q] * loads[q, i]
-        z[0, q] = phi[q]
-    c = modes[0]
+        z[q] = phi[q]
     c[:] = r
     factor = a.copy()
     _factorise(n, factor)
     _substitute(n, factor, c)
     if count:
         _remainder(n, a, c, r)
-    norms, y, own_y = np.empty(1 + count), np.empty(levels[n]), np.empty(levels[n])
-    _coordinates(theta, c, rows, levels, y)
-    norms[0] = _norm(y, 1.0, loose, z[0])
-    for s in range(count):
-        z[1 + s, held + s] = 1.0
-        d = modes[1 + s]
-        if np.isnan(kappa[s]):
-            d[:] = functionals[s]
-            _substitute(n, factor, d)
-            _coordinates(theta, d, rows, levels, own_y)
-            norms[1 + s] = _norm(own_y, 1.0, loose, z[1 + s])
-        else:  # the functional is κ times the load: Galerkin's dual solution is the primal one, scaled
-            scale = kappa[s] / phi[0] if phi[0] != 0.0 else 0.0
-            for i in range(n):
-                d[i] = scale * c[i]
-            norms[1 + s] = _norm(y, scale, loose, z[1 + s])
+    y = np.empty(widths[n])
+    _coordinates(theta, c, rows, widths, y)
+    norm = _norm(y, 1.0, loose, z)
 
     root = np.sqrt(lower)
-    floor = _weighted(z[0], theta, c, weights) / root * (1 + 16 * EPS)
-    energy = (norms[0] * gain / root + floor) * (1 + 16 * EPS) + _TINY
-    length, norm = 0.0, 0.0
+    noise, size, terms_noise = 0.0, 0.0, _weighted(theta, c, weights)
+    for q in range(held):
+        noise += abs(phi[q]) * fixed_weights[q]
+        size += abs(phi[q]) * load_weights[q]
+    floor = (noise + terms_noise) / root * (1 + 16 * EPS)
+    energy = (norm * gain / root + floor) * (1 + 16 * EPS) + _TINY
+    length, whole = 0.0, 0.0
     for i in range(n):
         length += abs(c[i]) * lengths[i]
         out[2 + 2 * count + i] = c[i]
     for q in range(terms):
-        norm += abs(theta[q]) * term_norms[q]
-    made = np.sqrt(norm) * (small * length + lift)
+        whole += abs(theta[q]) * term_norms[q]
+    made = np.sqrt(whole) * (small * length + lift)
     out[0], out[1] = energy + made, floor + made
-    size = _weighted(z[0], theta, c, term_weights) if count else 0.0
+    if not count:
+        return out
+    size += _weighted(theta, c, term_weights)
+    d, own = np.empty(n), np.empty(widths[n])
+    for q in range(held):
+        z[q] = 0.0
     for s in range(count):
-        d = modes[1 + s]
-        value, rounding, shift = offsets[s] + np.dot(d, r), 0.0, 0.0
+        z[held + s] = 1.0
+        if np.isnan(kappa[s]):
+            d[:] = functionals[s]
+            _substitute(n, factor, d)
+            _coordinates(theta, d, rows, widths, own)
+            norm, noise, shift = _norm(own, 1.0, loose, z), _weighted(theta, d, weights), 0.0
+            for i in range(n):
+                shift += abs(d[i]) * lengths[i]
+        else:  # the functional is κ times the load: Galerkin's dual solution is the primal one, scaled
+            scale = kappa[s] / phi[0] if phi[0] != 0.0 else 0.0
+            for i in range(n):
+                d[i] = scale * c[i]
+            norm, noise, shift = _norm(y, scale, loose, z), abs(scale) * terms_noise, abs(scale) * length
+        z[held + s] = 0.0
+        value, rounding = offsets[s], 0.0
         for i in range(n):
-            value += c[i] * functionals[s, i]
+            value += c[i] * functionals[s, i] + d[i] * r[i]
             rounding += abs(c[i]) * output_weights[s, i]
-            shift += abs(d[i]) * lengths[i]
-        own = _weighted(z[1 + s], theta, d, weights) / root * (1 + 16 * EPS)
-        dual = (norms[1 + s] * gain / root + own) * (1 + 16 * EPS) + _TINY
+        dual_floor = (fixed_weights[held + s] + noise) / root * (1 + 16 * EPS)
+        dual = (norm * gain / root + dual_floor) * (1 + 16 * EPS) + _TINY
         rounding += shift * size + 4 * EPS * (abs(value) + abs(offsets[s]))
         out[2 + s], out[2 + count + s] = value, (energy * dual + rounding) * (1 + 8 * EPS)
     return out
@@ -318,16 +356,18 @@ def answer_at(
     reference: Real,
     table: Real,
     sizes: Array,
-    levels: Array,
+    rows: Real,
+    widths: Array,
 ) -> tuple[Real, bool]:
-    """`answer` at a point `(1, P)` whose coefficients are programs and whose constant compares them, and whether the
+    """`answer` at a point `(P, 1)` whose coefficients are programs and whose constant compares them, and whether the
     point lies in the box `(2, P)`. The bound is NaN where a coefficient is not finite or the constant not positive."""
     theta, phi = np.empty((1, sizes[1])), np.empty((1, sizes[2]))
-    bad = max(run(theta_program, point, theta), run(phi_program, point, phi))
+    row = point.reshape(1, len(point))
+    bad = max(run(theta_program, row, theta), run(phi_program, row, phi))
     lower = _compared(theta[0], reference)
     inside = True
-    for i in range(point.shape[1]):
-        inside = inside and box[0, i] <= point[0, i] <= box[1, i]
+    for i in range(len(point)):
+        inside = inside and box[0, i] <= point[i, 0] <= box[1, i]
     if bad >= 0 or not lower > 0.0:
         return np.full(2 + 2 * sizes[3] + sizes[0], np.nan), inside
-    return answer(table, sizes, levels, theta[0], phi[0], lower), inside
+    return answer(table, sizes, rows, widths, theta[0], phi[0], lower), inside
