@@ -47,7 +47,7 @@ def same(one, many, i):
     for name, output in one.outputs.items():
         other = many.outputs[name]
         np.testing.assert_allclose(output.values, other.values[i : i + 1], rtol=1e-9, atol=other.limit[i])
-        np.testing.assert_allclose(output.limit, other.limit[i : i + 1], rtol=1e-6, atol=2e-15)
+        np.testing.assert_allclose(output.limit, other.limit[i : i + 1], rtol=1e-6, atol=2e-14)
         assert output.unit == other.unit
     assert one.inside[0] == many.inside[i] and one.source[0] == many.source[i] and one.reason[0] == many.reason[i]
     assert one.guarantee == many.guarantee and len(one) == 1

@@ -21,12 +21,13 @@ import numpy as np
 from nwidth.certificates.base import Answering, Certificate
 from nwidth.certificates.one_by_one import OneByOne, one_or_many
 from nwidth.certificates.probe import probe_of
-from nwidth.core.arrays import Array, Real
+from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
 from nwidth.core.prediction import Output, Prediction, Reduced
 from nwidth.core.storable import Parts
-from nwidth.problems.base import Affine, Problem, Stable
+from nwidth.problems.base import Affine, Problem, Stability, Stable
+from nwidth.problems.min_theta import ThetaStable
 from nwidth.problems.min_theta import ThetaStable
 from nwidth.rb.batched import CHUNK
 from nwidth.rb.comparison import SampledStability
@@ -100,7 +101,7 @@ class ReducedCertificate(Certificate):
         """
         coefficients = self._coefficients(prediction)
         theta, phi = self.problem.coefficients(prediction.mu)
-        stability = _stable(self.problem).constant(prediction.mu)
+        stability = _constants(_stable(self.problem), prediction.mu, theta)
         lower = np.where(stability.lower > 0, stability.lower, np.nan)
         with one_thread(self.residual.rows.size * min(len(theta), CHUNK)):
             limits = self._limits(theta, phi, coefficients, lower)
@@ -163,6 +164,13 @@ class _Limits:
     bound: Real
     floor: Real
     outputs: dict[str, Output]
+
+
+def _constants(problem: Stable, mu: Mu, theta: Real) -> Stability:
+    """The constants at mu, from coefficients that are there already where they follow from these alone."""
+    if isinstance(problem, ThetaStable) and type(problem).constant is ThetaStable.constant:
+        return problem.stability.constants(theta)
+    return problem.constant(mu)
 
 
 def _stable(problem: Problem) -> Stable:
