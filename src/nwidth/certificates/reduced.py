@@ -28,7 +28,6 @@ from nwidth.core.prediction import Output, Prediction, Reduced
 from nwidth.core.storable import Parts
 from nwidth.problems.base import Affine, Problem, Stability, Stable
 from nwidth.problems.min_theta import ThetaStable
-from nwidth.problems.min_theta import ThetaStable
 from nwidth.rb.batched import CHUNK
 from nwidth.rb.comparison import SampledStability
 from nwidth.rb.galerkin import ReducedBasis, storable
