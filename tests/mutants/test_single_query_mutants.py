@@ -9,7 +9,13 @@ from tests.mutants.test_mutants import Mutant
 ONE = ("tests/certificates/test_one_by_one.py",)
 
 MUTANTS = [
-    Mutant("a single query without the constant", "rb/single.py", "root = np.sqrt(lower)", "root = 1.0", ONE),
+    Mutant(
+        "a single query without the constant",
+        "rb/single.py",
+        "np.empty(widths[n]), np.sqrt(lower)",
+        "np.empty(widths[n]), 1.0",
+        ONE,
+    ),
     Mutant(
         "residual rows that end too early",
         "rb/single.py",
@@ -18,7 +24,11 @@ MUTANTS = [
         ONE,
     ),
     Mutant(
-        "a single query without its dual's rounding", "rb/single.py", "rounding += shift * size +", "rounding +=", ONE
+        "a single query without its dual's rounding",
+        "rb/single.py",
+        "output_weights[s]) + shift * size +",
+        "output_weights[s]) +",
+        ONE,
     ),
     Mutant("a query outside that is called inside", "rb/single.py", "inside and box[0, i]", "inside or box[0, i]", ONE),
 ]

@@ -1,25 +1,17 @@
 """The online stage of the interpolated residual, for a batch at once: two matrix products, and the sums around them in
 one pass over each query."""
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
 from nwidth.core.arrays import Array, Real
+from nwidth.rb.batched import OPTIONS
 
 #: Queries whose remainders are formed by one matrix product.
 CHUNK = 128
 
-_OPTIONS: dict[str, Any] = {
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"contract", "reassoc", "nsz"},
-    "nogil": True,
-}
 
-
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _combination(theta: Real, phi: Real, coefficients: Real, first: int, z: Real) -> None:
     """ζ = (φ, -θ ⊗ c) of `len(z)` queries from `first` on, modes slow; zeros for modes that have no coefficient."""
     loads, terms = phi.shape[1], theta.shape[1]
@@ -32,7 +24,7 @@ def _combination(theta: Real, phi: Real, coefficients: Real, first: int, z: Real
                 z[i, loads + j * terms + q] = -theta[b, q] * coefficients[b, j]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _substitute(triangle: Real, magic: Array, z: Real, b: Real) -> None:
     """`L b = ζ[magic]` with the unit lower triangle L, for one query."""
     for j in range(b.shape[0]):
@@ -42,7 +34,7 @@ def _substitute(triangle: Real, magic: Array, z: Real, b: Real) -> None:
         b[j] = total
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def interpolate(
     theta: Real,
     phi: Real,

@@ -4,24 +4,17 @@ Samples are marched one after the other, so that a factorisation is kept while t
 inner loops run along rows. Residual coordinates of many steps are one matrix product. A term of index Q_A is the mass.
 """
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
 from nwidth.core.arrays import Real
+from nwidth.rb.batched import OPTIONS
 
 #: Steps whose residual coordinates are formed by one matrix product.
 CHUNK = 128
-_OPTIONS: dict[str, Any] = {
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"contract", "reassoc", "nsz"},
-    "nogil": True,
-}
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _factorise(a: Real) -> None:
     """The Cholesky factor in the lower triangle of a, reciprocals on its diagonal; NaN where it does not exist."""
     for i in range(len(a)):
@@ -36,7 +29,7 @@ def _factorise(a: Real) -> None:
         a[i, i] = 1.0 / np.sqrt(total)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _substitute(a: Real, x: Real) -> None:
     """Solve with the factor in place."""
     size = len(x)
@@ -51,7 +44,7 @@ def _substitute(a: Real, x: Real) -> None:
             x[k] -= a[i, k] * x[i]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _assemble(theta: Real, scale: float, matrices: Real, work: Real) -> None:
     """The lower triangle of `Σ θ_q A_q + scale M`."""
     terms, size = len(theta), len(work)
@@ -63,7 +56,7 @@ def _assemble(theta: Real, scale: float, matrices: Real, work: Real) -> None:
                 work[i, j] += theta[q] * matrices[q, i, j]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def march(
     theta: Real, phi: Real, matrices: Real, loads: Real, start: Real, dt: float, weight: float
 ) -> tuple[Real, Real]:
@@ -100,7 +93,7 @@ def march(
     return points, levels
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _functional(z: Real, fixed: int, theta: Real, before: Real, after: Real, dt: float, weight: float) -> None:
     """The coefficients of the terms in the residual of a step: `-θ_q c_ϑ`, then `-(c⁺ - c) / dt`, modes slow."""
     terms = len(theta)
@@ -112,7 +105,7 @@ def _functional(z: Real, fixed: int, theta: Real, before: Real, after: Real, dt:
         z[place + terms] = -(after[j] - before[j]) / dt
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def residuals(
     theta: Real, phi: Real, start: Real, levels: Real, rows: Real, weights: Real, fixed: int, dt: float, weight: float
 ) -> tuple[Real, Real]:

@@ -8,25 +8,19 @@ Packed columns: entry (i, j), i >= j, of a symmetric matrix stands at `j n - j (
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numba import njit
 
 from nwidth.core.arrays import Array, Real
 from nwidth.core.programs import run
+from nwidth.rb.batched import OPTIONS
 from nwidth.rb.many import compliances
 from nwidth.rb.model import ReducedModel
 from nwidth.rb.residual import ResidualModel
 from nwidth.rb.rounding import EPS, gamma
 from nwidth.spaces.ldlt_kernels import aligned
 
-_OPTIONS: dict[str, Any] = {
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"contract", "reassoc", "nsz"},
-    "nogil": True,
-}
 _TINY = float(np.finfo(np.float64).tiny)
 #: Doubles in a cache line.
 _LINE = 8
@@ -93,7 +87,7 @@ def _ragged(residual: ResidualModel, widths: Array) -> Real:
     return rows
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _assemble(theta: Real, terms: Real, a: Real) -> None:
     """`Σ θ_q terms_q`, three terms a pass."""
     count = len(theta)
@@ -110,7 +104,7 @@ def _assemble(theta: Real, terms: Real, a: Real) -> None:
             a[i] += e * x[i]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _factorise(n: int, a: Real) -> None:
     """Cholesky's factor in place, four columns subtracted at a time; the diagonal holds reciprocals, NaN where the
     matrix is not positive definite."""
@@ -138,7 +132,7 @@ def _factorise(n: int, a: Real) -> None:
             column[i] *= scale
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _substitute(n: int, a: Real, x: Real) -> None:
     """Solve with the factor in place, two columns at a time."""
     even = n - n % 2
@@ -165,7 +159,7 @@ def _substitute(n: int, a: Real, x: Real) -> None:
         x[j] = (x[j] - first - y[1] * x[j + 1]) * y[0]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _remainder(n: int, a: Real, x: Real, r: Real) -> None:
     """`r -= A x`, two columns at a time."""
     even = n - n % 2
@@ -185,7 +179,7 @@ def _remainder(n: int, a: Real, x: Real, r: Real) -> None:
         r[even] -= a[len(a) - 1] * x[even]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _coordinates(theta: Real, mode: Real, rows: Real, widths: Array, y: Real) -> None:
     """`y = -Σ_jq θ_q mode_j ρ_jq`, rows as `_ragged` gives them, without those of loads and functionals."""
     terms, place = len(theta), 0
@@ -211,7 +205,7 @@ def _coordinates(theta: Real, mode: Real, rows: Real, widths: Array, y: Real) ->
             place += width
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _norm(y: Real, scale: float, fixed: Real, amounts: Real) -> float:
     """`‖scale y + Σ_k amounts_k fixed_k‖₂` for fixed rows `(F, W)`, zero beyond W."""
     total, width = 0.0, fixed.shape[1]
@@ -225,7 +219,7 @@ def _norm(y: Real, scale: float, fixed: Real, amounts: Real) -> float:
     return np.sqrt(total)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _weighted(theta: Real, mode: Real, weights: Real) -> float:
     """`Σ_jq |θ_q mode_j| w_qj` for weights `(Q_A, n)`."""
     total = 0.0
@@ -237,7 +231,35 @@ def _weighted(theta: Real, mode: Real, weights: Real) -> float:
     return total
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
+def _solved(sizes: Array, table: Real, theta: Real, phi: Real, a: Real, factor: Real, c: Real, r: Real) -> int:
+    """The reduced matrix, its factor, the solution, and the load less the matrix times it; where the table goes on."""
+    n, terms, held, packed = sizes[0], sizes[1], sizes[2], len(a)
+    at = _SCALARS + terms * packed
+    _assemble(theta, table[_SCALARS:at].reshape(terms, packed), a)
+    for q in range(held):
+        load = table[at + q * n : at + (q + 1) * n]
+        for i in range(n):
+            r[i] += phi[q] * load[i]
+    c[:] = r
+    factor[:] = a
+    _factorise(n, factor)
+    _substitute(n, factor, c)
+    if sizes[3]:
+        _remainder(n, a, c, r)
+    return at + held * n
+
+
+@njit(**OPTIONS)
+def _size(numbers: Real, weights: Real) -> float:
+    """`Σ_i |numbers_i| weights_i`."""
+    total = 0.0
+    for i in range(len(numbers)):
+        total += abs(numbers[i]) * weights[i]
+    return total
+
+
+@njit(**OPTIONS)
 def answer(table: Real, sizes: Array, rows: Real, widths: Array, theta: Real, phi: Real, lower: float) -> Real:
     """`(bound, floor, values (s), limits (s), coefficients (n))` of one query, in one array; NaN in the bound where the
     reduced matrix is not positive definite.
@@ -245,99 +267,52 @@ def answer(table: Real, sizes: Array, rows: Real, widths: Array, theta: Real, ph
     θ `(Q_A,)`, φ `(Q_f,)`, `lower` the stability constant. The formulas are those of `ReducedCertificate`.
     """
     n, terms, held, count = sizes[0], sizes[1], sizes[2], sizes[3]
-    packed, fixed = n * (n + 1) // 2, held + count
-    gain, lift, small = table[0], table[1], table[2]
-    at = _SCALARS
-    matrices = table[at : at + terms * packed].reshape(terms, packed)
-    at += terms * packed
-    loads = table[at : at + held * n].reshape(held, n)
-    at += held * n
-    functionals = table[at : at + count * n].reshape(count, n)
-    at += count * n
-    offsets = table[at : at + count]
-    at += count
-    fixed_weights = table[at : at + fixed]
-    at += fixed
-    weights = table[at : at + terms * n].reshape(terms, n)
-    at += terms * n
-    load_weights = table[at : at + fixed]
-    at += fixed
-    term_weights = table[at : at + terms * n].reshape(terms, n)
-    at += terms * n
-    lengths = table[at : at + n]
-    at += n
-    output_weights = table[at : at + count * n].reshape(count, n)
-    at += count * n
-    term_norms = table[at : at + terms]
-    kappa = table[at + terms :]
-    loose = rows[: fixed * widths[0]].reshape(fixed, widths[0])
-    rows = rows[fixed * widths[0] :]
+    fixed, gain, lift, small = held + count, table[0], table[1], table[2]
+    loose, rows = rows[: fixed * widths[0]].reshape(fixed, widths[0]), rows[fixed * widths[0] :]
+    out, z = np.empty(2 + 2 * count + n), np.zeros(fixed)
+    a, factor, c, r = np.empty(n * (n + 1) // 2), np.empty(n * (n + 1) // 2), out[2 + 2 * count :], np.zeros(n)
+    rest = table[_solved(sizes, table, theta, phi, a, factor, c, r) :]
+    outputs, rest = rest[: count * (n + 1)], rest[count * (n + 1) :]
+    residual, rest = rest[: fixed + terms * n], rest[fixed + terms * n :]
+    rounding, rest = rest[: fixed + terms * n], rest[fixed + terms * n :]
+    lengths, output_weights = rest[:n], rest[n : n + count * n].reshape(count, n)
+    norms, kappa = rest[n + count * n : n + count * n + terms], rest[n + count * n + terms :]
 
-    out = np.empty(2 + 2 * count + n)
-    a, r, c, z = np.empty(packed), np.zeros(n), np.empty(n), np.zeros(fixed)
-    _assemble(theta, matrices, a)
-    for q in range(held):
-        for i in range(n):
-            r[i] += phi[q] * loads[q, i]
-        z[q] = phi[q]
-    c[:] = r
-    factor = a.copy()
-    _factorise(n, factor)
-    _substitute(n, factor, c)
-    if count:
-        _remainder(n, a, c, r)
-    y = np.empty(widths[n])
+    y, root = np.empty(widths[n]), np.sqrt(lower)
     _coordinates(theta, c, rows, widths, y)
-    norm = _norm(y, 1.0, loose, z)
-
-    root = np.sqrt(lower)
-    noise, size, terms_noise = 0.0, 0.0, _weighted(theta, c, weights)
-    for q in range(held):
-        noise += abs(phi[q]) * fixed_weights[q]
-        size += abs(phi[q]) * load_weights[q]
-    floor = (noise + terms_noise) / root * (1 + 16 * EPS)
-    energy = (norm * gain / root + floor) * (1 + 16 * EPS) + _TINY
-    length, whole = 0.0, 0.0
-    for i in range(n):
-        length += abs(c[i]) * lengths[i]
-        out[2 + 2 * count + i] = c[i]
-    for q in range(terms):
-        whole += abs(theta[q]) * term_norms[q]
-    made = np.sqrt(whole) * (small * length + lift)
+    z[:held] = phi
+    own = _weighted(theta, c, residual[fixed:].reshape(terms, n))
+    floor = (_size(phi, residual) + own) / root * (1 + 16 * EPS)
+    energy = (_norm(y, 1.0, loose, z) * gain / root + floor) * (1 + 16 * EPS) + _TINY
+    length = _size(c, lengths)
+    made = np.sqrt(_size(theta, norms)) * (small * length + lift)
     out[0], out[1] = energy + made, floor + made
-    if not count:
-        return out
-    size += _weighted(theta, c, term_weights)
-    d, own = np.empty(n), np.empty(widths[n])
-    for q in range(held):
-        z[q] = 0.0
+    if count:
+        size = _size(phi, rounding) + _weighted(theta, c, rounding[fixed:].reshape(terms, n))
+        d, mine = np.empty(n), np.empty(widths[n])
     for s in range(count):
+        z[:] = 0.0
         z[held + s] = 1.0
+        functional, offset = outputs[s * n : (s + 1) * n], outputs[count * n + s]
         if np.isnan(kappa[s]):
-            d[:] = functionals[s]
+            d[:] = functional
             _substitute(n, factor, d)
-            _coordinates(theta, d, rows, widths, own)
-            norm, noise, shift = _norm(own, 1.0, loose, z), _weighted(theta, d, weights), 0.0
-            for i in range(n):
-                shift += abs(d[i]) * lengths[i]
+            _coordinates(theta, d, rows, widths, mine)
+            norm, noise = _norm(mine, 1.0, loose, z), _weighted(theta, d, residual[fixed:].reshape(terms, n))
+            shift = _size(d, lengths)
         else:  # the functional is κ times the load: Galerkin's dual solution is the primal one, scaled
             scale = kappa[s] / phi[0] if phi[0] != 0.0 else 0.0
             for i in range(n):
                 d[i] = scale * c[i]
-            norm, noise, shift = _norm(y, scale, loose, z), abs(scale) * terms_noise, abs(scale) * length
-        z[held + s] = 0.0
-        value, rounding = offsets[s], 0.0
-        for i in range(n):
-            value += c[i] * functionals[s, i] + d[i] * r[i]
-            rounding += abs(c[i]) * output_weights[s, i]
-        dual_floor = (fixed_weights[held + s] + noise) / root * (1 + 16 * EPS)
-        dual = (norm * gain / root + dual_floor) * (1 + 16 * EPS) + _TINY
-        rounding += shift * size + 4 * EPS * (abs(value) + abs(offsets[s]))
-        out[2 + s], out[2 + count + s] = value, (energy * dual + rounding) * (1 + 8 * EPS)
+            norm, noise, shift = _norm(y, scale, loose, z), abs(scale) * own, abs(scale) * length
+        value = offset + np.dot(c, functional) + np.dot(d, r)
+        dual = (norm * gain / root + (residual[held + s] + noise) / root * (1 + 16 * EPS)) * (1 + 16 * EPS) + _TINY
+        moved = _size(c, output_weights[s]) + shift * size + 4 * EPS * (abs(value) + abs(offset))
+        out[2 + s], out[2 + count + s] = value, (energy * dual + moved) * (1 + 8 * EPS)
     return out
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _compared(theta: Real, reference: Real) -> float:
     """The constant of `nwidth.problems.min_theta.min_theta`; the last entry of the reference is the slack."""
     low = high = theta[0] / reference[0]
@@ -347,7 +322,7 @@ def _compared(theta: Real, reference: Real) -> float:
     return low - reference[len(theta)] * (abs(low) + abs(high))
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def answer_at(
     point: Real,
     box: Real,
