@@ -42,7 +42,8 @@ class Exported:
         if certificate.kind == "output-certificate":
             certificate, duals = _with_duals(certificate)
         if certificate.kind != "reduced-certificate":
-            _refuse(f"got {certified.kind!r} with {certificate.kind!r}")
+            limits = ", which carries no limits" if certificate is certified else f" with {certificate.kind!r}"
+            _refuse(f"got {certified.kind!r}{limits}")
         parts = certificate.to_parts()
         problem = parts.children["problem"]
         if "residual.rows" not in parts.arrays:
