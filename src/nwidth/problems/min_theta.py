@@ -92,8 +92,8 @@ def min_theta(theta: Real, reference: Real, slack: float) -> Stability:
     The terms are stored in floating point and therefore semidefinite only up to rounding; `slack` (see
     `rounding_slack`) is what that can change.
     """
-    ratio = theta / reference
-    low, high = ratio.min(axis=1), ratio.max(axis=1)
+    ratio = np.ascontiguousarray((theta / reference).T)  # short rows are slow to search, long columns are not
+    low, high = ratio.min(axis=0), ratio.max(axis=0)
     shift = slack * (np.abs(low) + np.abs(high))
     return Stability(lower=low - shift, upper=high + shift)
 

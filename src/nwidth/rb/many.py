@@ -14,12 +14,14 @@ import numpy as np
 from numba import njit
 
 from nwidth.core.arrays import Real
-from nwidth.rb.batched import CHUNK, OPTIONS, remainders, solve_each
+from nwidth.rb.batched import OPTIONS, remainders, solve_each
 from nwidth.rb.model import ReducedModel
 from nwidth.rb.residual import ResidualModel
 
-#: Coordinates that stay in cache: small models are asked for more queries at a time than CHUNK.
+#: Numbers that stay in cache: the fewer coordinates a residual has, the more queries are taken at a time.
 _CACHED = 60_000
+#: Fewer queries at a time are mostly overhead.
+_LEAST = 192
 #: A functional that differs from a multiple of the load by less than this, relative to itself, counts as compliant.
 _COMPLIANT = 1e-10
 
@@ -40,7 +42,7 @@ def residuals(model: ReducedModel, residual: ResidualModel, theta: Real, phi: Re
     """For θ `(B, Q_A)`, φ `(B, Q_f)` and any coefficients `(B, n)`; NaN where a dual system has no solution."""
     theta, phi, coefficients = (np.ascontiguousarray(part, dtype=np.float64) for part in (theta, phi, coefficients))
     table, kappa = np.empty((4, 1 + len(model.functionals), len(theta))), compliances(model, residual)
-    step = max(CHUNK, _CACHED // max(1, residual.rows.shape[1]))
+    step = max(_LEAST, _CACHED // max(1, residual.rows.shape[1]))
     for first in range(0, len(theta), step):
         here = slice(first, first + step)
         query = _Query(model, residual, theta[here], phi[here], coefficients[here])
