@@ -80,7 +80,7 @@ def test_pieces_of_a_batch_are_answered_alike(monkeypatch):
     theta, phi = problem.coefficients(problem.parameters.sample(range(45), 3))
     c = np.random.default_rng(0).normal(size=(45, 12))
     whole = residuals(basis.model, basis.residual, theta, phi, c)
-    monkeypatch.setattr(many, "CHUNK", 7)
+    monkeypatch.setattr(many, "_LEAST", 7)
     monkeypatch.setattr(many, "_CACHED", 0)
     pieces = residuals(basis.model, basis.residual, theta, phi, c)
     for name in ("norm", "noise", "correction", "shift"):
