@@ -87,11 +87,14 @@ def _coordinates(minus: Real, coefficients: Real, table: Real, firsts: Array, st
     while begin < batch:
         lanes = WIDTH * _VECTORS if batch - begin > _FEW else WIDTH
         count = min(lanes, batch - begin)
-        z, part = np.zeros((rows, lanes)), np.empty((y.shape[0], lanes))
-        for lane in range(count):
-            for j in range(modes):
-                for q in range(terms):
-                    z[j * terms + q, lane] = coefficients[begin + lane, j] * minus[begin + lane, q]
+        z, part = np.empty((rows, lanes)), np.empty((y.shape[0], lanes))
+        c, weight = np.zeros((modes, lanes)), np.zeros((terms, lanes))
+        c[:, :count] = coefficients[begin : begin + count].T
+        weight[:, :count] = minus[begin : begin + count].T
+        for j in range(modes):
+            for q in range(terms):
+                for lane in range(lanes):
+                    z[j * terms + q, lane] = c[j, lane] * weight[q, lane]
         for g in range(len(firsts)):
             if lanes > WIDTH:
                 _sums_of_many((table, z, part, starts[g], firsts[g], rows - firsts[g], _SIDE * g))
