@@ -73,6 +73,8 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "gaussian-process": "nwidth.rb.regressors.gaussian_process:GaussianProcess",
         "regression-deviation": "nwidth.rb.regressors.deviation:Deviation",
         "network-regression": "nwidth.rb.regressors.network:NetworkRegression",
+        "operator": "nwidth.operators.architecture:OperatorSurrogate",
+        "fourier-network": "nwidth.operators.fno:FourierArchitecture",
         "fno": "nwidth.operators.fno:FNOSurrogate",
         "wrapped": "nwidth.operators.wrap:WrappedSurrogate",
         # certificates

@@ -1,5 +1,6 @@
 """What fitting any network to snapshots has in common: encoding, boundary values, normalisation, split, training."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -12,6 +13,7 @@ from nwidth.core.arrays import Array, Mask
 from nwidth.core.errors import InputError
 from nwidth.core.seeding import generator
 from nwidth.operators.boundary import boundary_mask, transfinite
+from nwidth.operators.frame import Frame
 from nwidth.operators.module import BoundaryKind, OperatorModule
 from nwidth.problems.base import Diffusive, Problem
 from nwidth.snapshots.base import Snapshots
@@ -22,13 +24,22 @@ from nwidth.surrogates.training.encoding import side_lengths
 from nwidth.surrogates.training.losses import Loss
 from nwidth.surrogates.training.samples import Encode, usable_rows
 
-#: (channels out, channels in) to a network.
-Build: TypeAlias = Callable[[tuple[int, int]], nn.Module]
+#: A network with fresh parameters.
+Build: TypeAlias = Callable[[], nn.Module]
 #: 'auto': prescribed on a grid with Dirichlet boundary; 'free': the network predicts boundary values as well.
 BoundaryChoice = Literal["auto", "free"]
 
 _PIECE = 256
+_SHOWN = 2_000
 _SPLIT = 2**31  # a stream of its own: epochs count from 0
+
+
+class FromData(ABC):
+    """A network that takes something from the training data before it is trained (a basis, say)."""
+
+    @abstractmethod
+    def adapt(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """See standardised inputs `(B, ...)` and scaled outputs `(B, C_out, ...)` of up to 2,000 training samples."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Fitted:
 
 def fit_network(
     build: Build,
-    encoding: Encoding,
+    frame: Frame,
     snapshots: Snapshots,
     problem: Problem | None,
     training: Training | None,
@@ -62,12 +73,12 @@ def fit_network(
             "these snapshots are trajectories; train on one time level, or give every level a row of its own with the "
             "time as a parameter"
         )
-    rows = usable_rows(snapshots)
+    rows, encoding = usable_rows(snapshots), frame.encoding
     trained, watched = split_rows(rows, training.validation if training else 0.0, seed)
     kind = _boundary_kind(snapshots, problem, encoding, rows, boundary)
     encode = _with_lift(encoding) if kind == "given" else encoding.samples
     samples, validation = (Samples(snapshots, encode, part, run.device) for part in (trained, watched))
-    module = _module(build, encoding, samples, kind, seed)
+    module = _module(build, frame, samples, kind, seed)
     if kind == "fixed":
         module.lift.copy_(torch.from_numpy(_lift_of(encoding, snapshots.take(rows[:1]))[0]))
     _check_output(module, samples)
@@ -75,6 +86,7 @@ def fit_network(
     if training is not None:
         _check_augment(training, encoding, snapshots, module)
         _normalise(module, samples)
+        _adapt(module, samples)
         loss = _loss(training, encoding, snapshots)
         module.to(run.device)
         history = train(module, samples, validation, loss, training, seed=seed, run=run, piece=piece)
@@ -93,15 +105,24 @@ def lift_channels(encoding: Encoding, fields: Array) -> Array:
     return transfinite(encoding.fields(fields), encoding.dim)
 
 
-def _module(build: Build, encoding: Encoding, samples: Samples, kind: BoundaryKind, seed: int) -> OperatorModule:
+def _module(build: Build, frame: Frame, samples: Samples, kind: BoundaryKind, seed: int) -> OperatorModule:
     """The untrained module; its parameters depend on the seed alone."""
-    x, y = samples.batch(np.arange(1))
-    carried = 0 if kind != "given" else y[0].numel() if x.ndim == 2 else y.shape[1]
-    channels = (y.shape[1], x.shape[1] - carried)
+    _, y = samples.batch(np.arange(1))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build(channels)
-    return OperatorModule(network, channels, kind, tuple(y.shape[2:]) if kind == "fixed" else ())
+        network = build()
+    return OperatorModule(network, frame.channels, kind, tuple(y.shape[2:]) if kind == "fixed" else ())
+
+
+def _adapt(module: OperatorModule, samples: Samples) -> None:
+    """Show a network that asks for it the training samples as it will see them."""
+    if not isinstance(module.network, FromData):
+        return
+    x, y = samples.batch(np.arange(min(len(samples), _SHOWN)))
+    inp = module.channels[1]
+    given = x[:, inp:].reshape_as(y) if module.boundary == "given" else None
+    with torch.no_grad():
+        module.network.adapt(module.standardise(x[:, :inp].cpu()), module.scaled(y.cpu(), given))
 
 
 def _check_output(module: OperatorModule, samples: Samples) -> None:

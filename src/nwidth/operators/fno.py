@@ -2,84 +2,54 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, ClassVar, Self
 
 from nwidth.core.arrays import Array
 from nwidth.core.errors import InputError
-from nwidth.core.storable import Parts
-from nwidth.operators.fitting import BoundaryChoice, Fitted, fit_network
+from nwidth.operators.architecture import Architecture, OperatorFitter, OperatorSurrogate
+from nwidth.operators.fitting import BoundaryChoice, Fitted
+from nwidth.operators.frame import Frame
 from nwidth.operators.network import FourierNetwork, piece_size
-from nwidth.operators.surrogate import NeuralSurrogate
-from nwidth.problems.base import Problem
 from nwidth.snapshots.base import Snapshots
-from nwidth.spaces.base import FunctionSpace, ParameterSpace
-from nwidth.surrogates.base import Fitter, Run
-from nwidth.surrogates.training import Encoding, Training
-
-
-class FNOSurrogate(NeuralSurrogate):
-    """A trained Fourier neural operator. The same weights are the same function on every grid, odd sizes included."""
-
-    kind: ClassVar[str] = "fno"
-
-    def __init__(self, parameters: ParameterSpace, space: FunctionSpace, fitted: Fitted, shape: "NetworkShape"):
-        super().__init__(parameters, space, fitted)
-        self._shape = shape
-
-    @property
-    def piece(self) -> int:
-        """As many samples as keep the activations in cache."""
-        return self._shape.piece(self.encoding.grid_of(self.space))
-
-    def _replaced(self, parameters: ParameterSpace, space: FunctionSpace, fitted: Fitted) -> Self:
-        return type(self)(parameters, space, fitted, self._shape)
-
-    def to_parts(self) -> Parts:
-        """Network shape, encoding and history; all weights; the parameter set and the space."""
-        config, arrays, children = self._common_parts()
-        return Parts(config | {"network": self._shape.to_config()}, arrays, children)
-
-    @classmethod
-    def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
-        """The surrogate again. Raises InputError where the weights do not fit."""
-        shape = NetworkShape.from_config(config["network"])
-        out, inp = config["channels"]
-        fitted = cls._rebuild(shape.build((out, inp)), config, arrays, children)
-        return cls(children["parameters"], children["space"], fitted, shape)
+from nwidth.surrogates.training import Training
 
 
 @dataclass(frozen=True)
-class NetworkShape:
+class FourierArchitecture(Architecture):
     """Sizes of a Fourier network."""
+
+    kind: ClassVar[str] = "fourier-network"
 
     modes: tuple[int, ...]
     width: int
     layers: int
     padding: float
 
-    def build(self, channels: tuple[int, int]) -> FourierNetwork:
+    def build(self, frame: Frame) -> FourierNetwork:
         """A network with fresh parameters."""
-        return FourierNetwork(channels, self.modes, self.width, self.layers, self.padding)
+        return FourierNetwork(frame.channels, self.modes, self.width, self.layers, self.padding)
 
     def piece(self, grid: tuple[int, ...]) -> int:
-        """Samples per piece of a batch."""
-        points = 1
-        for n in grid:
-            points *= n
-        return piece_size(points, self.width)
+        """Samples per piece of a batch, so that activations stay in cache."""
+        return piece_size(prod(grid), self.width)
 
-    def to_config(self) -> dict[str, Any]:
-        """For a model file."""
-        return {"modes": list(self.modes), "width": self.width, "layers": self.layers, "padding": self.padding}
+
+class FNOSurrogate(OperatorSurrogate):
+    """A trained Fourier neural operator. The same weights are the same function on every grid, odd sizes included."""
+
+    kind: ClassVar[str] = "fno"
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """From a model file."""
-        return cls(**{**config, "modes": tuple(config["modes"])})
+    def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
+        """The surrogate again; files of version 1 keep the sizes in `config["network"]`."""
+        if "architecture" not in children:
+            children = {**children, "architecture": FourierArchitecture.from_parts(config["network"], {}, {})}
+        return super().from_parts(config, arrays, children)
 
 
 @dataclass(frozen=True)
-class FNO(Fitter):
+class FNO(OperatorFitter):
     """Fourier neural operator `a ↦ u` for fields on a grid (Li et al. 2021), see `FourierNetwork`.
 
     `modes`: frequencies per axis (one number serves all); more sharpen the answer and cost time. `width`: channels.
@@ -112,39 +82,12 @@ class FNO(Fitter):
             if not holds:
                 raise InputError(f"FNO: {name} is {getattr(self, name)!r}; expected {expected}")
 
-    def fit(
-        self,
-        snapshots: Snapshots | None = None,
-        problem: Problem | None = None,
-        *,
-        seed: int = 0,
-        run: Run = Run(),
-    ) -> FNOSurrogate:
-        """Train on the snapshots; `problem` is asked for boundary values where these depend on the parameters.
+    def architecture(self, frame: Frame) -> FourierArchitecture:
+        """Modes for every axis."""
+        return FourierArchitecture(self._modes(frame.dim), self.width, self.layers, self.padding)
 
-        Raises InputError without snapshots or for fields that do not live on a grid; WorkError where training diverges.
-        """
-        if snapshots is None:
-            raise InputError("FNO learns from snapshots: pass nw.generate(problem, 1000, seed=0) or your own runs")
-        encoding = Encoding.of(snapshots, layout="channels")
-        if encoding.dim == 0:
-            raise InputError(
-                f"FNO needs fields on a grid; these have shape {snapshots.space.shape} in a "
-                f"{type(snapshots.space).__name__}. For meshes and points use nw.rb.PODRegression or nw.wrap(module)"
-            )
-        shape = NetworkShape(self._modes(encoding.dim), self.width, self.layers, self.padding)
-        fitted = fit_network(
-            shape.build,
-            encoding,
-            snapshots,
-            problem,
-            self.training,
-            boundary=self.boundary,
-            piece=shape.piece(encoding.grid_of(snapshots.space)),
-            seed=seed,
-            run=run,
-        )
-        return FNOSurrogate(snapshots.parameters, snapshots.space, fitted, shape)
+    def _surrogate(self, snapshots: Snapshots, fitted: Fitted, architecture: Architecture) -> FNOSurrogate:
+        return FNOSurrogate(snapshots.parameters, snapshots.space, fitted, architecture)
 
     def _modes(self, dim: int) -> tuple[int, ...]:
         modes = (self.modes,) * dim if isinstance(self.modes, int) else tuple(self.modes)

@@ -85,6 +85,18 @@ class OperatorModule(nn.Module):
         lift = self._lift_on(grid).to(w.dtype) if given is None else given
         return lift + bubble(grid, w.dtype, w.device) * scaled
 
+    def scaled(self, u: Tensor, given: Tensor | None = None) -> Tensor:
+        """What the network's own output would be for the fields u: `(u - m) / s`, or `(u - g) / s` without the bubble.
+
+        Division by the bubble, which vanishes on the boundary, is left to those who need it.
+        """
+        shape = (-1, *(1,) * (u.ndim - 2))
+        if self.boundary == "free":
+            level: Tensor = self.shift.to(u.dtype).view(shape)
+        else:
+            level = self._lift_on(tuple(u.shape[2:])).to(u.dtype) if given is None else given.to(u.dtype)
+        return (u - level) / self.scale.to(u.dtype).view(shape)
+
     def _lift_on(self, grid: tuple[int, ...]) -> Tensor:
         """The fixed Dirichlet values on a grid, linear between the nodes of the one they are stored on."""
         if tuple(self.lift.shape[1:]) == grid:

@@ -13,6 +13,7 @@ from nwidth.core.errors import InputError
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.tensors import load_state_arrays, state_arrays
 from nwidth.operators.fitting import BoundaryChoice, Fitted, fit_network
+from nwidth.operators.frame import Frame
 from nwidth.operators.surrogate import NeuralSurrogate
 from nwidth.problems.base import Problem
 from nwidth.snapshots.base import Snapshots
@@ -116,8 +117,8 @@ class Wrapped(Fitter):
         if not self.trained and not any(p.requires_grad for p in self.module.parameters()):
             raise InputError(f"{type(self.module).__name__} has no parameters to train; use trained=True")
         fitted = fit_network(
-            lambda channels: deepcopy(self.module),
-            Encoding.of(snapshots),
+            lambda: deepcopy(self.module),
+            Frame.of(snapshots, Encoding.of(snapshots)),
             snapshots,
             problem,
             None if self.trained else self.training,
