@@ -1,8 +1,24 @@
 """Structured linear maps as torch modules: one protocol, one file per kind, and conversions between them."""
 
-from nwidth.linmaps.base import Cost, LinearMap
-from nwidth.linmaps.convert import to_dense
+from nwidth.linmaps.base import Approximant, Cost, Goal, LinearMap, parameter_count
+from nwidth.linmaps.compose import compose, reshape
+from nwidth.linmaps.compress import compress
+from nwidth.linmaps.convert import convert, relative_error, to_dense
 from nwidth.linmaps.dense import Dense
 from nwidth.linmaps.fourier import TruncatedFourier
 
-__all__ = ["Cost", "Dense", "LinearMap", "TruncatedFourier", "to_dense"]
+__all__ = [
+    "Approximant",
+    "Cost",
+    "Dense",
+    "Goal",
+    "LinearMap",
+    "TruncatedFourier",
+    "compose",
+    "compress",
+    "convert",
+    "parameter_count",
+    "relative_error",
+    "reshape",
+    "to_dense",
+]

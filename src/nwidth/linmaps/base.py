@@ -2,10 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import NamedTuple, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
+
+from nwidth.core.errors import InputError
 
 #: (shape of one output, shape of one input), both without the batch axis.
 MapShape: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
@@ -49,6 +52,64 @@ class LinearMap(nn.Module, ABC):
     @abstractmethod
     def cost(self, batch: int = 1) -> Cost:
         """What `forward` costs for a batch."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What an approximation B of a map A is to reach: one of the two, and the seed of its random products.
+
+    `tol`: `‖A - B‖_F <= tol ‖A‖_F`. `budget`: B has at most so many real parameters. Raises InputError for both,
+    neither, or values out of range.
+    """
+
+    tol: float | None = None
+    budget: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.tol is None) == (self.budget is None):
+            raise InputError(f"got tol={self.tol}, budget={self.budget}; give a tolerance or a budget of parameters")
+        if self.tol is not None and not 0 <= self.tol < 1:
+            raise InputError(f"tol = {self.tol}; expected a relative error, at least 0 and below 1")
+        if self.budget is not None and self.budget < 1:
+            raise InputError(f"budget = {self.budget}; expected a number of parameters, 1 or more")
+
+
+class Approximant(LinearMap):
+    """A kind that can be made to approximate any other map: what `convert` and `compress` build on.
+
+    A new kind inherits this and is entered in `nwidth.linmaps.compress.CANDIDATES`, or is handed to `compress`.
+    """
+
+    @classmethod
+    @abstractmethod
+    def approximate(cls, source: LinearMap, goal: Goal) -> Self:
+        """A map of this kind with the shape of `source`, on its device and of its floating-point type.
+
+        With `goal.tol`: the smallest whose error is known to be within the tolerance, or, where no size of this kind
+        comes so close, the closest. With `goal.budget`: the closest within the budget. The caller measures the error:
+        it is not returned. Raises InputError where the kind does not apply to maps of this shape (`compress` then
+        passes it over), or where its smallest member exceeds the budget.
+        """
+
+
+def parameter_count(linear_map: nn.Module) -> int:
+    """Real numbers among the parameters."""
+    return sum(p.numel() for p in linear_map.parameters())
+
+
+def placement(linear_map: nn.Module) -> tuple[torch.dtype, torch.device]:
+    """Floating-point type and device of a map: those of its first parameter, or else of its first buffer."""
+    for tensor in (*linear_map.parameters(), *linear_map.buffers()):
+        if tensor.is_floating_point():
+            return tensor.dtype, tensor.device
+    return torch.get_default_dtype(), torch.device("cpu")
+
+
+def check_input(x: Tensor, shape: tuple[int, ...]) -> None:
+    """InputError for a tensor that is not `(B, *shape)`."""
+    if tuple(x.shape[1:]) != shape or x.ndim == 0:
+        raise InputError(f"got a tensor of shape {tuple(x.shape)}, expected (B, {', '.join(map(str, shape))})")
 
 
 def by_parts(apply: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

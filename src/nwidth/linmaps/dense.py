@@ -1,15 +1,17 @@
 """A dense matrix: the reference of every structured kind."""
 
 from math import prod
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from nwidth.core.errors import InputError
-from nwidth.linmaps.base import Cost, LinearMap, MapShape, by_parts, product_cost
+from nwidth.linmaps.base import Approximant, Cost, Goal, LinearMap, MapShape, by_parts, placement, product_cost
+from nwidth.linmaps.convert import to_dense
 
 
-class Dense(LinearMap):
+class Dense(Approximant):
     """`y = W x` with all `N_out · N_in` entries free; complex entries are held as two real parameters.
 
     `outputs`, `inputs`: shapes of one sample, flattened in row-major order. Entries start as independent normals of
@@ -52,6 +54,20 @@ class Dense(LinearMap):
         if self.imag is None:
             return product_cost(batch, columns, rows, self.real.itemsize)
         return product_cost(2 * batch, columns, rows, self.real.itemsize, copies=2)
+
+    @classmethod
+    def approximate(cls, source: LinearMap, goal: Goal) -> Self:
+        """Every entry, whatever the goal. Raises InputError for a budget below their number."""
+        entries = to_dense(source).detach()
+        numbers = entries.numel() * (2 if entries.is_complex() else 1)
+        if goal.budget is not None and numbers > goal.budget:
+            raise InputError(f"a dense matrix of this size has {numbers} parameters, the budget is {goal.budget}")
+        dtype, device = placement(source)
+        made = cls(*source.shape, complex_entries=entries.is_complex(), dtype=dtype).to(device)
+        made.real.data.copy_(entries.real)
+        if made.imag is not None:
+            made.imag.data.copy_(entries.imag)
+        return made
 
     @staticmethod
     def _apply_matrix(
