@@ -49,6 +49,7 @@ ZOO = (
     "advection_diffusion",
     "anisotropic",
     "burgers",
+    "composite",
     "darcy",
     "elasticity",
     "elasticity_exact",
