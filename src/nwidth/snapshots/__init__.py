@@ -1,1 +1,5 @@
-"""Sampling, generation and storage of full-order solutions."""
+"""Sampling, generation and storage of full-order solutions. Each name is loaded when it is first used."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
