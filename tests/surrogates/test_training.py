@@ -21,7 +21,7 @@ from nwidth.spaces.points import Points
 from nwidth.surrogates.base import Run
 from nwidth.surrogates.training import Encoding, Samples, Training, loader, relative_lp, train
 from nwidth.surrogates.training.checkpoint import NAME
-from nwidth.surrogates.training.config import one_cycle
+from nwidth.surrogates.training.schedules import one_cycle
 
 
 def snapshots(count=40, **changes):
@@ -255,7 +255,7 @@ def test_a_budget_ends_training_in_good_order(monkeypatch):
         rates.append(one_cycle(progress, rate))
         return rates[-1]
 
-    monkeypatch.setattr("nwidth.surrogates.training.loop.one_cycle", watched)
+    monkeypatch.setattr("nwidth.surrogates.training.loop.SCHEDULES", {"one-cycle": watched})
     module, samples, validation = setup()
     config = Training(epochs=100_000, batch=8, rate=2e-2)
     history = train(module, samples, validation, relative_lp(2), config, run=Run(budget=0.5))

@@ -19,9 +19,8 @@ from nwidth.problems.base import Diffusive, Problem
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.grid import Grid
 from nwidth.surrogates.base import Run
-from nwidth.surrogates.training import Encoding, History, Samples, Training, relative_h1, relative_lp, train
+from nwidth.surrogates.training import Encoding, History, Samples, Training, loss_for, train
 from nwidth.surrogates.training.encoding import side_lengths
-from nwidth.surrogates.training.losses import Loss
 from nwidth.surrogates.training.samples import Encode, usable_rows
 
 #: A network with fresh parameters.
@@ -77,7 +76,8 @@ def fit_network(
     trained, watched = split_rows(rows, training.validation if training else 0.0, seed)
     kind = _boundary_kind(snapshots, problem, encoding, rows, boundary)
     encode = _with_lift(encoding) if kind == "given" else encoding.samples
-    samples, validation = (Samples(snapshots, encode, part, run.device) for part in (trained, watched))
+    precision = training.precision if training else "float32"
+    samples, validation = (Samples(snapshots, encode, part, run.device, precision) for part in (trained, watched))
     module = _module(build, frame, samples, kind, seed)
     if kind == "fixed":
         module.lift.copy_(torch.from_numpy(_lift_of(encoding, snapshots.take(rows[:1]))[0]))
@@ -87,8 +87,7 @@ def fit_network(
         _check_augment(training, encoding, snapshots, module)
         _normalise(module, samples)
         _adapt(module, samples)
-        loss = _loss(training, encoding, snapshots)
-        module.to(run.device)
+        loss = loss_for(training, encoding, snapshots.space)
         history = train(module, samples, validation, loss, training, seed=seed, run=run, piece=piece)
     return Fitted(module.to("cpu").eval(), encoding, history, problem if kind == "given" else None)
 
@@ -214,14 +213,6 @@ class _Moments:
     @property
     def deviation(self) -> Array:
         return np.sqrt(np.maximum(self.square / self.count - self.mean**2, 0.0))
-
-
-def _loss(training: Training, encoding: Encoding, snapshots: Snapshots) -> Loss:
-    if training.loss == "l2" or (training.loss == "auto" and encoding.dim == 0):
-        return relative_lp(2)
-    if encoding.dim == 0:
-        raise InputError("training: loss='h1' needs fields on a grid; use loss='l2' or 'auto'")
-    return relative_h1(side_lengths(snapshots.space))
 
 
 def _check_augment(training: Training, encoding: Encoding, snapshots: Snapshots, module: OperatorModule) -> None:

@@ -16,11 +16,12 @@ from nwidth.surrogates.base import Run
 from nwidth.surrogates.training import checkpoint
 from nwidth.surrogates.training.augment import random_turn
 from nwidth.surrogates.training.checkpoint import Checkpoint
-from nwidth.surrogates.training.config import Training, one_cycle
+from nwidth.surrogates.training.config import Training
 from nwidth.surrogates.training.history import History
 from nwidth.surrogates.training.losses import Loss
 from nwidth.surrogates.training.progress import Show, training_bar
 from nwidth.surrogates.training.samples import Samples
+from nwidth.surrogates.training.schedules import SCHEDULES
 
 
 def train(
@@ -60,6 +61,9 @@ class _Trainer:
     piece: int
 
     def __post_init__(self) -> None:
+        self.module.to(self.samples.device)
+        if self.config.precision == "float64":
+            self.module.double()
         self.optimiser = torch.optim.AdamW(
             self.module.parameters(), lr=self.config.rate, weight_decay=self.config.decay
         )
@@ -91,7 +95,9 @@ class _Trainer:
         for step in range(self.steps):
             progress = self._progress(step)
             rows = order[step * self.config.batch : (step + 1) * self.config.batch]
-            losses.append(self._step(rows, rng, one_cycle(progress, self.config.rate), step) * len(rows))
+            losses.append(
+                self._step(rows, rng, SCHEDULES[self.config.schedule](progress, self.config.rate), step) * len(rows)
+            )
             show(progress, self.history)
             if progress >= 1:
                 break

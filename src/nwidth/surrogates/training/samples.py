@@ -12,6 +12,8 @@ from nwidth.core.errors import InputError
 from nwidth.core.tensors import to_tensor
 from nwidth.core.validation import check_finite
 from nwidth.snapshots.base import Snapshots
+from nwidth.surrogates.training.config import Precision
+from nwidth.surrogates.training.processes import own_device
 
 #: Samples are kept as tensors up to this many bytes.
 RESIDENT = 2 * 2**30
@@ -23,13 +25,21 @@ Encode: TypeAlias = Callable[[Snapshots], tuple[Array, Array]]
 
 
 class Samples:
-    """Inputs and targets of some rows of the snapshots, on a device in single precision.
+    """Inputs and targets of some rows of the snapshots, on a device, in single precision unless 'float64' is asked for.
 
     Raises InputError where a value that is read is not finite.
     """
 
-    def __init__(self, snapshots: Snapshots, encode: Encode, rows: Array, device: str | torch.device = "cpu"):
-        self._snapshots, self._encode, self._rows, self._device = snapshots, encode, np.sort(rows), device
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        encode: Encode,
+        rows: Array,
+        device: str | torch.device = "cpu",
+        precision: Precision = "float32",
+    ):
+        self._snapshots, self._encode, self._rows, self.device = snapshots, encode, np.sort(rows), own_device(device)
+        self.dtype = torch.float64 if precision == "float64" else torch.float32
         self._resident: tuple[Tensor, Tensor] | None = None
         if len(rows) and self._bytes() <= RESIDENT:
             pieces = [self._read(np.arange(a, min(a + _PIECE, len(rows)))) for a in range(0, len(rows), _PIECE)]
@@ -42,18 +52,18 @@ class Samples:
         """Inputs and targets of the samples `index` (positions in this set)."""
         if self._resident is None:
             return self._read(np.sort(index))  # a chunked store wants sorted rows; the order in a batch is immaterial
-        where = torch.from_numpy(index).to(self._device)
+        where = torch.from_numpy(index).to(self.device)
         return self._resident[0][where], self._resident[1][where]
 
     def _read(self, index: Array) -> tuple[Tensor, Tensor]:
         x, y = self._encode(self._snapshots.take(self._rows[index]))
         check_finite("parameters", x)
         check_finite("fields", y)
-        return to_tensor(x, self._device), to_tensor(y, self._device)
+        return to_tensor(x, self.device, self.dtype), to_tensor(y, self.device, self.dtype)
 
     def _bytes(self) -> int:
         x, y = self._read(np.arange(1))
-        return 4 * (x.numel() + y.numel()) * len(self)
+        return x.itemsize * (x.numel() + y.numel()) * len(self)
 
 
 def usable_rows(snapshots: Snapshots) -> Array:
