@@ -6,13 +6,19 @@ from nwidth.linmaps.compress import compress
 from nwidth.linmaps.convert import convert, relative_error, to_dense
 from nwidth.linmaps.dense import Dense
 from nwidth.linmaps.fourier import TruncatedFourier
+from nwidth.linmaps.kronecker import Kronecker
+from nwidth.linmaps.low_rank import LowRank
+from nwidth.linmaps.sparse_low_rank import SparseLowRank
 
 __all__ = [
     "Approximant",
     "Cost",
     "Dense",
     "Goal",
+    "Kronecker",
     "LinearMap",
+    "LowRank",
+    "SparseLowRank",
     "TruncatedFourier",
     "compose",
     "compress",

@@ -123,3 +123,25 @@ def product_cost(rows: int, inner: int, columns: int, itemsize: int, copies: int
     """Cost of `copies` products `(rows, inner) @ (inner, columns)`."""
     moved = rows * inner + inner * columns + rows * columns
     return Cost(2 * copies * rows * inner * columns, copies * moved * itemsize)
+
+
+def apply_matrix(
+    real: Tensor, imag: Tensor | None, x: Tensor, given: tuple[int, ...], result: tuple[int, ...]
+) -> Tensor:
+    """`(W + iV) x` for W = `real`, V = `imag`, from `(B, *given)` to `(B, *result)`, in real products."""
+    check_input(x, given)
+    flat = x.reshape(len(x), real.shape[1])
+    if imag is None:
+        return by_parts(lambda part: part @ real.T, flat).reshape(-1, *result)
+    parts = torch.cat([flat.real, flat.imag if flat.is_complex() else torch.zeros_like(flat)])
+    with_real, with_imag = (parts @ real.T).tensor_split(2), (parts @ imag.T).tensor_split(2)
+    y = torch.complex(with_real[0] - with_imag[1], with_real[1] + with_imag[0])
+    return y.reshape(-1, *result)
+
+
+def matrix_cost(real: Tensor, imag: Tensor | None, batch: int) -> Cost:
+    """Cost of `apply_matrix` to real input: one product, or two with twice the rows for complex entries."""
+    rows, columns = real.shape
+    if imag is None:
+        return product_cost(batch, columns, rows, real.itemsize)
+    return product_cost(2 * batch, columns, rows, real.itemsize, copies=2)

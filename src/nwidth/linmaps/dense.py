@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nwidth.core.errors import InputError
-from nwidth.linmaps.base import Approximant, Cost, Goal, LinearMap, MapShape, by_parts, placement, product_cost
+from nwidth.linmaps.base import Approximant, Cost, Goal, LinearMap, MapShape, apply_matrix, matrix_cost, placement
 from nwidth.linmaps.convert import to_dense
 
 
@@ -41,19 +41,16 @@ class Dense(Approximant):
 
     def forward(self, x: Tensor) -> Tensor:
         """`W x`."""
-        return self._apply_matrix(self.real, self.imag, x, self._inputs, self._outputs)
+        return apply_matrix(self.real, self.imag, x, self._inputs, self._outputs)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """`Wᴴ y`."""
         imag = None if self.imag is None else -self.imag.T
-        return self._apply_matrix(self.real.T, imag, y, self._outputs, self._inputs)
+        return apply_matrix(self.real.T, imag, y, self._outputs, self._inputs)
 
     def cost(self, batch: int = 1) -> Cost:
         """One product for real entries, two real products with twice the rows for complex ones."""
-        rows, columns = self.real.shape
-        if self.imag is None:
-            return product_cost(batch, columns, rows, self.real.itemsize)
-        return product_cost(2 * batch, columns, rows, self.real.itemsize, copies=2)
+        return matrix_cost(self.real, self.imag, batch)
 
     @classmethod
     def approximate(cls, source: LinearMap, goal: Goal) -> Self:
@@ -68,17 +65,3 @@ class Dense(Approximant):
         if made.imag is not None:
             made.imag.data.copy_(entries.imag)
         return made
-
-    @staticmethod
-    def _apply_matrix(
-        real: Tensor, imag: Tensor | None, x: Tensor, given: tuple[int, ...], result: tuple[int, ...]
-    ) -> Tensor:
-        if tuple(x.shape[1:]) != given:
-            raise InputError(f"got input of shape {tuple(x.shape)}, expected (B, {', '.join(map(str, given))})")
-        flat = x.reshape(len(x), -1)
-        if imag is None:
-            return by_parts(lambda part: part @ real.T, flat).reshape(-1, *result)
-        parts = torch.cat([flat.real, flat.imag if flat.is_complex() else torch.zeros_like(flat)])
-        with_real, with_imag = (parts @ real.T).tensor_split(2), (parts @ imag.T).tensor_split(2)
-        y = torch.complex(with_real[0] - with_imag[1], with_real[1] + with_imag[0])
-        return y.reshape(-1, *result)

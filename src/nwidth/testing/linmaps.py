@@ -23,10 +23,15 @@ from nwidth.linmaps.base import Cost, LinearMap
 from nwidth.linmaps.convert import to_dense
 
 _PRODUCTS = {"aten.mm.default": 0, "aten.bmm.default": 0, "aten.addmm.default": 1, "aten.baddbmm.default": 1}
+_CONVOLUTIONS = ("aten.convolution.default", "aten.mkldnn_convolution.default", "aten.cudnn_convolution.default")
 
 
 class ProductCounter(TorchDispatchMode):
-    """Counts the operations of all matrix products inside `with ProductCounter() as counter`, and their bytes."""
+    """Counts the operations of products inside `with ProductCounter() as counter`, and the bytes that they move.
+
+    Products are those of matrices, convolutions (also transposed), and the entries of sparse matrices that are added
+    into a result (`index_add`); a multiplication with its addition is 2 operations.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,11 +40,18 @@ class ProductCounter(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Count, then do."""
         result = func(*args, **(kwargs or {}))
-        first = _PRODUCTS.get(str(func))
-        if first is not None:
-            left, right = args[first], args[first + 1]
-            flops = 2 * left.numel() * right.shape[-1]
-            self.cost += Cost(flops, sum(t.numel() * t.itemsize for t in (left, right, result)))
+        name = str(func)
+        if name in _PRODUCTS:
+            left, right = args[_PRODUCTS[name] : _PRODUCTS[name] + 2]
+            self.cost += Cost(2 * left.numel() * right.shape[-1], _bytes(left, right, result))
+        elif name in _CONVOLUTIONS:
+            x, weight = args[:2]
+            transposed = name == _CONVOLUTIONS[0] and args[6]
+            # every entry of the kernel meets each point of the side without the stride
+            points = (x if transposed else result).shape
+            self.cost += Cost(2 * points[0] * prod(points[2:]) * weight.numel(), _bytes(x, weight, result))
+        elif name == "aten.index_add.default":
+            self.cost += Cost(2 * args[3].numel(), _bytes(args[3], result))
         return result
 
 
@@ -179,6 +191,10 @@ class _Matrix(torch.nn.Module):
     def forward(self) -> Tensor:
         matrix = to_dense(self.linear_map)
         return torch.view_as_real(matrix) if matrix.is_complex() else matrix
+
+
+def _bytes(*tensors: Tensor) -> int:
+    return sum(t.numel() * t.itemsize for t in tensors)
 
 
 def _inner(a: Tensor, b: Tensor) -> Array:
