@@ -79,6 +79,8 @@ def fit_network(
     precision = training.precision if training else "float32"
     samples, validation = (Samples(snapshots, encode, part, run.device, precision) for part in (trained, watched))
     module = _module(build, frame, samples, kind, seed)
+    if precision == "float64":
+        module.double()
     if kind == "fixed":
         module.lift.copy_(torch.from_numpy(_lift_of(encoding, snapshots.take(rows[:1]))[0]))
     _check_output(module, samples)

@@ -62,8 +62,6 @@ class _Trainer:
 
     def __post_init__(self) -> None:
         self.module.to(self.samples.device)
-        if self.config.precision == "float64":
-            self.module.double()
         self.optimiser = torch.optim.AdamW(
             self.module.parameters(), lr=self.config.rate, weight_decay=self.config.decay
         )
