@@ -1,13 +1,17 @@
 """Structured linear maps as torch modules: one protocol, one file per kind, and conversions between them."""
 
 from nwidth.linmaps.base import Approximant, Cost, Goal, LinearMap, parameter_count
+from nwidth.linmaps.chebyshev import TruncatedChebyshev
 from nwidth.linmaps.compose import compose, reshape
 from nwidth.linmaps.compress import compress
 from nwidth.linmaps.convert import convert, relative_error, to_dense
+from nwidth.linmaps.cosine import TruncatedCosine
 from nwidth.linmaps.dense import Dense
 from nwidth.linmaps.fourier import TruncatedFourier
 from nwidth.linmaps.kronecker import Kronecker
 from nwidth.linmaps.low_rank import LowRank
+from nwidth.linmaps.series import TruncatedSeries
+from nwidth.linmaps.sine import TruncatedSine
 from nwidth.linmaps.sparse_low_rank import SparseLowRank
 
 __all__ = [
@@ -19,7 +23,11 @@ __all__ = [
     "LinearMap",
     "LowRank",
     "SparseLowRank",
+    "TruncatedChebyshev",
+    "TruncatedCosine",
     "TruncatedFourier",
+    "TruncatedSeries",
+    "TruncatedSine",
     "compose",
     "compress",
     "convert",
