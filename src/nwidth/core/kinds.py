@@ -26,6 +26,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "periodic-field": "nwidth.spaces.periodic_field:PeriodicField",
         "points": "nwidth.spaces.points:Points",
         "discs": "nwidth.spaces.discs:Discs",
+        "frames": "nwidth.spaces.frames:Frames",
         "two-valued-field": "nwidth.spaces.random_field:TwoValuedField",
         "log-normal-field": "nwidth.spaces.random_field:LogNormalField",
         "stream-function": "nwidth.spaces.stream_function:StreamFunction",
@@ -78,6 +79,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "operator": "nwidth.operators.architecture:OperatorSurrogate",
         "fourier-network": "nwidth.operators.fno:FourierArchitecture",
         "fno": "nwidth.operators.fno:FNOSurrogate",
+        "unet": "nwidth.operators.unet:UNetArchitecture",
         "wrapped": "nwidth.operators.wrap:WrappedSurrogate",
         # certificates
         "residual-certificate": "nwidth.certificates.residual:ResidualCertificate",

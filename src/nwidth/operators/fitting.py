@@ -17,6 +17,7 @@ from nwidth.operators.frame import Frame
 from nwidth.operators.module import BoundaryKind, OperatorModule
 from nwidth.problems.base import Diffusive, Problem
 from nwidth.snapshots.base import Snapshots
+from nwidth.spaces.base import FunctionSpace
 from nwidth.spaces.grid import Grid
 from nwidth.surrogates.base import Run
 from nwidth.surrogates.training import Encoding, History, Samples, Training, loss_for, train
@@ -69,8 +70,8 @@ def fit_network(
     """
     if snapshots.times is not None:
         raise InputError(
-            "these snapshots are trajectories; train on one time level, or give every level a row of its own with the "
-            "time as a parameter"
+            "these snapshots are trajectories: train nw.operators.Evolving(...) on them, or an operator on one time, "
+            "nw.snapshots.at_time(snapshots, t)"
         )
     rows, encoding = usable_rows(snapshots), frame.encoding
     trained, watched = split_rows(rows, training.validation if training else 0.0, seed)
@@ -78,17 +79,11 @@ def fit_network(
     encode = _with_lift(encoding) if kind == "given" else encoding.samples
     precision = training.precision if training else "float32"
     samples, validation = (Samples(snapshots, encode, part, run.device, precision) for part in (trained, watched))
-    module = _module(build, frame, samples, kind, seed)
-    if precision == "float64":
-        module.double()
-    if kind == "fixed":
-        module.lift.copy_(torch.from_numpy(_lift_of(encoding, snapshots.take(rows[:1]))[0]))
-    _check_output(module, samples)
+    lift = _lift_of(encoding, snapshots.take(rows[:1]))[0] if kind == "fixed" else None
+    module = prepare(build, frame.channels, samples, kind, lift, seed=seed, normalise=training is not None)
     history = History()
     if training is not None:
-        _check_augment(training, encoding, snapshots, module)
-        _normalise(module, samples)
-        _adapt(module, samples)
+        check_augment(training, encoding, snapshots.space, module)
         loss = loss_for(training, encoding, snapshots.space)
         history = train(module, samples, validation, loss, training, seed=seed, run=run, piece=piece)
     return Fitted(module.to("cpu").eval(), encoding, history, problem if kind == "given" else None)
@@ -106,13 +101,35 @@ def lift_channels(encoding: Encoding, fields: Array) -> Array:
     return transfinite(encoding.fields(fields), encoding.dim)
 
 
-def _module(build: Build, frame: Frame, samples: Samples, kind: BoundaryKind, seed: int) -> OperatorModule:
-    """The untrained module; its parameters depend on the seed alone."""
-    _, y = samples.batch(np.arange(1))
+def prepare(
+    build: Build,
+    channels: tuple[int, int],
+    samples: Samples,
+    kind: BoundaryKind,
+    lift: Array | None = None,
+    *,
+    seed: int = 0,
+    normalise: bool = True,
+) -> OperatorModule:
+    """The untrained module around a fresh network: boundary values, normalisation, what it takes from the data.
+
+    Its parameters depend on the seed (and, where it asks for them, on the samples) alone; `channels` (out, in). `lift`
+    `(C_out, *grid)` holds prescribed values of the kind 'fixed'. Raises InputError where the network's output has
+    another shape than the fields, or these are all the same.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build()
-    return OperatorModule(network, frame.channels, kind, tuple(y.shape[2:]) if kind == "fixed" else ())
+    module = OperatorModule(network, channels, kind, () if lift is None else lift.shape[1:])
+    if samples.dtype == torch.float64:  # never the other way round: buffers are double anyhow
+        module.double()
+    if lift is not None:
+        module.lift.copy_(torch.from_numpy(lift))
+    _check_output(module, samples)
+    if normalise:
+        _normalise(module, samples)
+        _adapt(module, samples)
+    return module
 
 
 def _adapt(module: OperatorModule, samples: Samples) -> None:
@@ -217,12 +234,13 @@ class _Moments:
         return np.sqrt(np.maximum(self.square / self.count - self.mean**2, 0.0))
 
 
-def _check_augment(training: Training, encoding: Encoding, snapshots: Snapshots, module: OperatorModule) -> None:
+def check_augment(training: Training, encoding: Encoding, space: FunctionSpace, module: OperatorModule) -> None:
+    """InputError where turning and mirroring samples makes no sense."""
     if training.augment == "none":
         return
-    grid = encoding.grid_of(snapshots.space)
+    grid = encoding.grid_of(space)
     reason = ""
-    if encoding.layout != "channels" or len(set(grid)) != 1 or len(set(side_lengths(snapshots.space))) != 1:
+    if encoding.layout != "channels" or len(set(grid)) != 1 or len(set(side_lengths(space))) != 1:
         reason = f"a square grid and parameters on it; the grid is {grid or 'absent'}"
     elif encoding.components:
         reason = "scalar fields: the components of a vector would have to turn with the grid"

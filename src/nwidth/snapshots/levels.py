@@ -13,6 +13,7 @@ from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
+from nwidth.spaces.frames import Frames
 from nwidth.spaces.grid import Grid
 from nwidth.spaces.joint import Joint
 from nwidth.spaces.periodic_field import PeriodicField
@@ -52,6 +53,29 @@ def at_times(snapshots: Snapshots, times: Sequence[float] | Real) -> Snapshots:
     return replace(snapshots, fields=fields, outputs=outputs, times=_times(snapshots)[levels])
 
 
+def windowed(snapshots: Snapshots, count: int, name: str = "frames") -> Snapshots:
+    """The runs with their first `count` frames as a parameter `(B, count, *shape)` and the later ones as the answer.
+
+    The usual protocol for flows, "10 frames in, 10 frames out": `windowed(runs, 10)`. A parameter that was the initial
+    state of a random law is left out (the frames say more), other parameters stay. The fitted set holds frames whose
+    values exceed the recorded range by at most a tenth of it. Raises InputError where no frame would be left.
+    """
+    times = _times(snapshots)
+    if not 1 <= count < len(times):
+        raise InputError(f"{count} frames of {len(times)}; take at least one and leave at least one")
+    kept = [p for p in _parts(snapshots.parameters) if not isinstance(p, PeriodicField)]
+    first = _levels(snapshots.fields, np.arange(count))
+    size = np.abs(first) if first.dtype.kind == "c" else first
+    low, high = (float(size.min()), float(size.max())) if size.size else (-np.inf, np.inf)
+    margin = 0.1 * (high - low)
+    frames = Frames(name, snapshots.space.shape, tuple(times[:count]), low - margin, high + margin)
+    mu = {part: snapshots.mu[part] for p in kept for part in p.names}
+    if name in mu:
+        raise InputError(f"there is a parameter {name!r} already; give the frames another name")
+    parameters = Joint((frames, *kept)) if kept else frames
+    return replace(at_times(snapshots, times[count:]), parameters=parameters, mu={name: first, **mu})
+
+
 def level_of(snapshots: Snapshots, time: float) -> int:
     """The number of a stored time. Raises InputError where it is not among them."""
     times = _times(snapshots)
@@ -68,7 +92,7 @@ def on_nodes(snapshots: Snapshots) -> Snapshots:
     one. The random fields of nwidth are thinned out: the values are exact. Raises InputError where the nodes of the
     answers are not among those of the field.
     """
-    parts = snapshots.parameters.parts if isinstance(snapshots.parameters, Joint) else (snapshots.parameters,)
+    parts = _parts(snapshots.parameters)
     moved = tuple(_moved(part, snapshots.space) for part in parts)
     if moved == parts:
         return snapshots
@@ -77,6 +101,10 @@ def on_nodes(snapshots: Snapshots) -> Snapshots:
         if isinstance(old, PeriodicField | RandomField) and new is not old:
             mu[old.name] = _thinned(mu[old.name], old.shape, snapshots.space)
     return replace(snapshots, parameters=Joint(moved) if len(parts) > 1 else moved[0], mu=mu)
+
+
+def _parts(parameters: ParameterSpace) -> tuple[ParameterSpace, ...]:
+    return parameters.parts if isinstance(parameters, Joint) else (parameters,)
 
 
 def _moved(part: ParameterSpace, space: FunctionSpace) -> ParameterSpace:
