@@ -103,6 +103,10 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
 EXTRAS: Mapping[str, str] = MappingProxyType(
     {
         "torch": "neural",
+        "pytorch_optimizer": "neural",
+        "onnx": "export",
+        "onnxscript": "export",
+        "onnxruntime": "export",
         "h5py": "data",
         "xarray": "data",
         "meshio": "mesh",

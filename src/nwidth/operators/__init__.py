@@ -6,6 +6,7 @@ from nwidth.operators.fno import FNO, FNOSurrogate
 from nwidth.operators.frame import Frame
 from nwidth.operators.network import FourierNetwork
 from nwidth.operators.surrogate import NeuralSurrogate
+from nwidth.operators.unet import UNet
 from nwidth.operators.wrap import StorableModule, Wrapped, WrappedSurrogate, wrap
 from nwidth.surrogates.training import Training
 
@@ -21,6 +22,7 @@ __all__ = [
     "OperatorSurrogate",
     "StorableModule",
     "Training",
+    "UNet",
     "Wrapped",
     "WrappedSurrogate",
     "wrap",
