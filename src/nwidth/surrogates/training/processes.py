@@ -1,8 +1,14 @@
 """The processes that train together: one, or those that torchrun starts."""
 
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+import torch.distributed as dist
+from torch import Tensor, nn
 
 
 def own_device(device: str | torch.device) -> torch.device:
@@ -11,3 +17,69 @@ def own_device(device: str | torch.device) -> torch.device:
     if chosen.type == "cpu" or chosen.index is not None or "LOCAL_RANK" not in os.environ:
         return chosen
     return torch.device(chosen.type, int(os.environ["LOCAL_RANK"]))
+
+
+@dataclass(frozen=True)
+class Processes:
+    """`count` processes of which this is number `rank`; every method but `share` and `leads` is collective."""
+
+    rank: int = 0
+    count: int = 1
+
+    @classmethod
+    @contextmanager
+    def joined(cls, device: torch.device) -> Iterator["Processes"]:
+        """The processes of torchrun (gloo, or nccl on GPUs), or of a group that is there already; else this one."""
+        if not dist.is_available() or not (dist.is_initialized() or dist.is_torchelastic_launched()):
+            yield cls()
+            return
+        if not dist.is_initialized():
+            backend = "nccl" if device.type == "cuda" else "gloo"
+            dist.init_process_group(backend, device_id=device if backend == "nccl" else None)
+        yield cls(dist.get_rank(), dist.get_world_size())
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes and shows."""
+        return self.rank == 0
+
+    def share(self, rows: np.ndarray) -> np.ndarray:
+        """The part of a batch that this process works on; empty where there are more processes than rows."""
+        return rows[self.rank :: self.count]
+
+    def add_up(self, tensors: Iterable[Tensor]) -> None:
+        """Replace tensors by their sums over all processes: one message for each type of number."""
+        if self.count == 1:
+            return
+        kinds: dict[torch.dtype, list[Tensor]] = {}
+        for tensor in tensors:
+            kinds.setdefault(tensor.dtype, []).append(tensor)
+        for parts in kinds.values():
+            flat = torch.cat([part.reshape(-1) for part in parts])
+            dist.all_reduce(flat)
+            for part, total in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
+                part.copy_(total.view_as(part))
+
+    def total(self, values: list[float], device: torch.device) -> list[float]:
+        """The sums over all processes, in double precision."""
+        if self.count == 1:
+            return values
+        sums = torch.tensor(values, dtype=torch.float64, device=device)
+        dist.all_reduce(sums)
+        return sums.tolist()
+
+    def agreed(self, value: float, device: torch.device) -> float:
+        """What the leading process says."""
+        if self.count == 1:
+            return value
+        said = torch.tensor([value], dtype=torch.float64, device=device)
+        dist.broadcast(said, 0)
+        return float(said[0])
+
+    def level(self, module: nn.Module) -> None:
+        """Parameters and buffers as the leading process has them."""
+        if self.count > 1:
+            for tensor in module.state_dict().values():
+                said = tensor.detach().contiguous()
+                dist.broadcast(said, 0)
+                tensor.copy_(said)
