@@ -23,6 +23,7 @@ from nwidth.surrogates.base import Run
 from nwidth.surrogates.training import Encoding, History, Samples, Training, loss_for, train
 from nwidth.surrogates.training.encoding import side_lengths
 from nwidth.surrogates.training.samples import Encode, usable_rows
+from nwidth.surrogates.training.translate import check_shift
 
 #: A network with fresh parameters.
 Build: TypeAlias = Callable[[], nn.Module]
@@ -236,7 +237,8 @@ class _Moments:
 
 def check_augment(training: Training, encoding: Encoding, space: FunctionSpace, module: OperatorModule) -> None:
     """InputError where turning and mirroring samples makes no sense."""
-    if training.augment == "none":
+    check_shift(training.augment, encoding.layout, space)
+    if "square" not in training.augment:
         return
     grid = encoding.grid_of(space)
     reason = ""
@@ -247,4 +249,4 @@ def check_augment(training: Training, encoding: Encoding, space: FunctionSpace, 
     elif module.boundary == "fixed" and len(np.unique(module.lift.numpy()[..., boundary_mask(grid)])) > 1:
         reason = "the same boundary value everywhere"
     if reason:
-        raise InputError(f"training: augment='square' needs {reason}; use augment='none'")
+        raise InputError(f"training: augment={training.augment!r} needs {reason}; use augment='none'")

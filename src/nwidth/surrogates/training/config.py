@@ -10,7 +10,7 @@ LossName = Literal["auto", "h1", "l2", "lp", "h-1"]
 OptimiserName = Literal["adamw", "soap", "muon"]
 ScheduleName = Literal["one-cycle", "cosine", "step", "constant", "warmup-stable-decay"]
 Precision = Literal["float32", "bfloat16", "float64"]
-Augmentation = Literal["none", "square"]
+Augmentation = Literal["none", "square", "translate", "square-translate"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Training:
     suits a cycle whose last fifth brings most.
 
     `augment='square'` turns and mirrors samples by the symmetries of the grid's square or cube; honest only where the
-    equation has these symmetries.
+    equation has these symmetries. 'translate' moves them around a torus by whole nodes, 'square-translate' does both.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}

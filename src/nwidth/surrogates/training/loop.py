@@ -14,7 +14,6 @@ from nwidth.core.errors import WorkError
 from nwidth.core.seeding import generator
 from nwidth.surrogates.base import Run
 from nwidth.surrogates.training import checkpoint
-from nwidth.surrogates.training.augment import random_turn
 from nwidth.surrogates.training.average import Average
 from nwidth.surrogates.training.checkpoint import Checkpoint
 from nwidth.surrogates.training.config import Training
@@ -25,6 +24,7 @@ from nwidth.surrogates.training.processes import Processes
 from nwidth.surrogates.training.progress import Show, training_bar
 from nwidth.surrogates.training.samples import Samples
 from nwidth.surrogates.training.schedules import SCHEDULES
+from nwidth.surrogates.training.translate import augmented
 
 
 def train(
@@ -129,8 +129,7 @@ class _Trainer:
         mine = self.processes.share(rows)
         weight = 1.0 if len(mine) else 0.0  # without a share: the gradients of a sample that counts nothing
         x, y = self.samples.batch(mine if len(mine) else rows[:1])
-        if self.config.augment == "square":
-            x, y = random_turn(x, y, y.ndim - 2, rng)
+        x, y = augmented(self.config.augment, x, y, rng)
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
             for group in optimiser.param_groups:
