@@ -78,8 +78,10 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "network-regression": "nwidth.rb.regressors.network:NetworkRegression",
         "operator": "nwidth.operators.architecture:OperatorSurrogate",
         "fourier-network": "nwidth.operators.fno:FourierArchitecture",
+        "series-network": "nwidth.operators.boundaries.architecture:SeriesArchitecture",
         "fno": "nwidth.operators.fno:FNOSurrogate",
         "unet": "nwidth.operators.unet:UNetArchitecture",
+        "evolved": "nwidth.operators.evolution_surrogate:Evolved",
         "wrapped": "nwidth.operators.wrap:WrappedSurrogate",
         # certificates
         "residual-certificate": "nwidth.certificates.residual:ResidualCertificate",
