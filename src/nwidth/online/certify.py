@@ -3,6 +3,7 @@
 from nwidth.certificates.base import Certificate
 from nwidth.certificates.conformal import calibrate
 from nwidth.certificates.interpolated import interpolated_certificate
+from nwidth.certificates.lead_time import calibrate_lead_times
 from nwidth.certificates.parabolic import EvolutionCertificate
 from nwidth.certificates.parabolic_dual import DualEvolutionCertificate
 from nwidth.certificates.reduced import ReducedCertificate
@@ -31,7 +32,7 @@ def certify(
     A guaranteed bound where the problem is linear with a stability constant: whatever answers in a basis for an affine
     problem is bounded from its coefficients alone, also with interpolated coefficients or in time; any other field by
     its residual. Otherwise pass `holdout`, runs that the surrogate has never seen, for a calibrated limit that holds
-    for about `level` of the cases drawn the same way.
+    for about `level` of the cases drawn the same way; trajectories get one for each stored time.
 
     Raises InputError where neither is possible, with what is missing.
     """
@@ -43,6 +44,8 @@ def certify(
 def _certificate(
     surrogate: Surrogate, problem: Problem | None, holdout: Snapshots | None, level: float, seed: int
 ) -> Certificate:
+    if holdout is not None and holdout.times is not None:
+        return calibrate_lead_times(surrogate, holdout, level, seed=seed)
     if holdout is not None:
         return calibrate(surrogate, holdout, level=level, seed=seed)
     if problem is None:

@@ -1,6 +1,8 @@
 """Neural operators: the Fourier neural operator, and torch modules of one's own."""
 
 from nwidth.operators.architecture import Architecture, OperatorFitter, OperatorSurrogate
+from nwidth.operators.evolution import Evolving
+from nwidth.operators.evolution_surrogate import Evolved
 from nwidth.operators.fitting import FromData
 from nwidth.operators.fno import FNO, FNOSurrogate
 from nwidth.operators.frame import Frame
@@ -13,6 +15,8 @@ from nwidth.surrogates.training import Training
 __all__ = [
     "FNO",
     "Architecture",
+    "Evolved",
+    "Evolving",
     "FNOSurrogate",
     "FourierNetwork",
     "Frame",

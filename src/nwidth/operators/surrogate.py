@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -18,8 +19,12 @@ from nwidth.operators.fitting import Fitted, lift_channels
 from nwidth.operators.module import OperatorModule
 from nwidth.problems.base import Diffusive, Problem, Resizable
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
+from nwidth.spaces.frames import Frames
 from nwidth.spaces.grid import Grid
+from nwidth.spaces.joint import Joint
+from nwidth.spaces.periodic_field import PeriodicField
 from nwidth.spaces.random_field import RandomField
+from nwidth.spaces.torus import Torus
 from nwidth.surrogates.base import Surrogate
 from nwidth.surrogates.training import Encoding, History
 
@@ -138,8 +143,14 @@ class NeuralSurrogate(Surrogate):
 
 
 def _resized(parameters: ParameterSpace, space: FunctionSpace) -> ParameterSpace:
-    """The same random field on another grid."""
+    """The same random fields, and frames, on another grid."""
+    if isinstance(parameters, Joint):
+        return Joint(tuple(_resized(part, space) for part in parameters.parts))
+    if isinstance(parameters, Frames):
+        return replace(parameters, shape=space.shape)
     if isinstance(parameters, RandomField) and isinstance(space, Grid):
+        return parameters.at(space.cells[0])
+    if isinstance(parameters, PeriodicField) and isinstance(space, Torus):
         return parameters.at(space.cells[0])
     return parameters
 
