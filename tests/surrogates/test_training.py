@@ -1,12 +1,5 @@
 """The training loop: repeatable, resumable, and loud when it fails."""
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -150,47 +143,6 @@ def test_a_finished_training_is_not_repeated(tmp_path):
     train(again, samples, validation, losing_power(0), CONFIG, run=run)
     for p, q in zip(module.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=0, atol=0)
-
-
-@pytest.mark.slow
-def test_a_killed_training_continues_to_the_same_losses(tmp_path):
-    """kill -9 at random moments until it is done: the losses are those of an undisturbed training."""
-    script = tmp_path / "fit.py"
-    script.write_text(
-        textwrap.dedent("""
-        import sys
-        from pathlib import Path
-        from nwidth.operators import FNO, Training
-        from nwidth.problems.poisson import Poisson
-        from nwidth.snapshots.base import Snapshots
-        from nwidth.surrogates.base import Run
-        problem = Poisson(16)
-        mu = problem.parameters.sample(range(48), seed=0)
-        snapshots = Snapshots(problem.parameters, problem.space, mu, problem.exact(mu))
-        fitter = FNO(modes=6, width=16, training=Training(epochs=12))
-        run = Run(workdir=Path(sys.argv[1]) if len(sys.argv) > 1 else None, threads=1)
-        print(repr(fitter.fit(snapshots, problem, seed=0, run=run).history.train))
-        """)
-    )
-    undisturbed = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout
-    work, rng, kills = tmp_path / "work", np.random.default_rng(0), 0
-    while True:
-        process = subprocess.Popen([sys.executable, script, work], stdout=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 60
-        seen = (work / NAME).stat().st_mtime_ns if (work / NAME).exists() else 0
-        while process.poll() is None and kills < 4 and time.monotonic() < deadline:
-            if (work / NAME).exists() and (work / NAME).stat().st_mtime_ns != seen:
-                time.sleep(float(rng.uniform(0, 0.3)))
-                if process.poll() is None:
-                    os.kill(process.pid, signal.SIGKILL)
-                    kills += 1
-                break
-            time.sleep(0.005)
-        output, _ = process.communicate()
-        if process.returncode == 0:
-            break
-    assert kills >= 2
-    assert output == undisturbed
 
 
 def test_a_work_directory_of_another_training_is_refused(tmp_path):
