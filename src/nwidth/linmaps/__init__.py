@@ -7,6 +7,7 @@ from nwidth.linmaps.compress import compress
 from nwidth.linmaps.convert import convert, relative_error, to_dense
 from nwidth.linmaps.cosine import TruncatedCosine
 from nwidth.linmaps.dense import Dense
+from nwidth.linmaps.factorised import FactorisedSeries
 from nwidth.linmaps.fourier import TruncatedFourier
 from nwidth.linmaps.kronecker import Kronecker
 from nwidth.linmaps.low_rank import LowRank
@@ -18,6 +19,7 @@ __all__ = [
     "Approximant",
     "Cost",
     "Dense",
+    "FactorisedSeries",
     "Goal",
     "Kronecker",
     "LinearMap",

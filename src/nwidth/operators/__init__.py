@@ -1,20 +1,25 @@
 """Neural operators: the Fourier neural operator, and torch modules of one's own."""
 
 from nwidth.operators.architecture import Architecture, OperatorFitter, OperatorSurrogate
+from nwidth.operators.deeponet import DeepONet
 from nwidth.operators.evolution import Evolving
 from nwidth.operators.evolution_surrogate import Evolved
+from nwidth.operators.ffno import FFNO
 from nwidth.operators.fitting import FromData
 from nwidth.operators.fno import FNO, FNOSurrogate
 from nwidth.operators.frame import Frame
 from nwidth.operators.network import FourierNetwork
+from nwidth.operators.pod_deeponet import PODDeepONet
 from nwidth.operators.surrogate import NeuralSurrogate
 from nwidth.operators.unet import UNet
 from nwidth.operators.wrap import StorableModule, Wrapped, WrappedSurrogate, wrap
 from nwidth.surrogates.training import Training
 
 __all__ = [
+    "FFNO",
     "FNO",
     "Architecture",
+    "DeepONet",
     "Evolved",
     "Evolving",
     "FNOSurrogate",
@@ -24,6 +29,7 @@ __all__ = [
     "NeuralSurrogate",
     "OperatorFitter",
     "OperatorSurrogate",
+    "PODDeepONet",
     "StorableModule",
     "Training",
     "UNet",

@@ -1,0 +1,165 @@
+"""The factorised Fourier neural operator: spectral maps along one axis at a time, in deep residual networks."""
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nwidth.core.errors import InputError
+from nwidth.linmaps.factorised import AxisTransform, FactorisedSeries
+from nwidth.operators.architecture import Architecture, OperatorFitter
+from nwidth.operators.boundaries.architecture import BoundaryArchitecture, boundary_options, modes_of
+from nwidth.operators.boundaries.axes import AxisSeries, Series
+from nwidth.operators.boundaries.network import lifted
+from nwidth.operators.fitting import BoundaryChoice
+from nwidth.operators.frame import Frame
+from nwidth.operators.network import piece_size
+from nwidth.surrogates.training import Training
+
+
+class FactorisedLayer(nn.Module):
+    """`L v = v + W₂ σ(W₁ K v + b₁) + b₂` for grid-first tensors `(*grid, B, width)`, K a sum of maps along the axes."""
+
+    def __init__(self, width: int, expansion: int, spectral: FactorisedSeries):
+        super().__init__()
+        self.spectral = spectral
+        self.inner = nn.Linear(width, expansion * width)
+        self.outer = nn.Linear(expansion * width, width)
+
+    def forward(self, v: Tensor, transform: tuple[AxisTransform, ...]) -> Tensor:
+        """`L v`."""
+        return v + self.outer(F.gelu(self.inner(self.spectral.convolve(v, transform))))
+
+
+class FactorisedNetwork(nn.Module):
+    """`w = Q ∘ L_n ∘ ... ∘ L_1 ∘ P` with factorised layers (Tran, Mathews, Xie and Ong 2023, equations 6 to 8).
+
+    P lifts the input and the coordinates to `width` channels, Q is a perceptron with one hidden layer at each node.
+    With `shared` all layers have the same spectral map. σ is GELU; the paper's second σ, after W₂, is left out, as it
+    is in the authors' program: without it a layer can lower a value as easily as raise it.
+
+    Input `(B, C_in, *grid)`, output `(B, C_out, *grid)` on any grid, always the same function.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        modes: tuple[int, ...],
+        width: int,
+        layers: int,
+        axes: tuple[AxisSeries, ...],
+        *,
+        expansion: int = 2,
+        shared: bool = False,
+        coordinates: bool = True,
+    ):
+        super().__init__()
+        out, inp = channels
+        self.axes, self.coordinates = axes, coordinates
+        extra = sum(axis.coordinate_count for axis in axes) if coordinates else 0
+        self.lift = nn.Linear(inp + extra, width)
+        spectral = [_spectral(width, modes, axes) for _ in range(1 if shared else layers)]
+        self.layers = nn.ModuleList(
+            FactorisedLayer(width, expansion, spectral[0 if shared else number]) for number in range(layers)
+        )
+        self.hidden = nn.Linear(width, width)
+        self.project = nn.Linear(width, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C_in, *grid)` to `(B, C_out, *grid)`."""
+        v = lifted(x, self.lift, self.axes if self.coordinates else ())
+        transform = self.layers[0].spectral.transform(tuple(x.shape[2:]))  # type: ignore[union-attr, operator]
+        for layer in self.layers:
+            v = layer(v, transform)
+        return self.project(F.gelu(self.hidden(v))).movedim((-2, -1), (0, 1))
+
+
+def _spectral(width: int, modes: tuple[int, ...], axes: tuple[AxisSeries, ...]) -> FactorisedSeries:
+    bases = tuple(axis.basis(m) for axis, m in zip(axes, modes, strict=True))
+    return FactorisedSeries((width, width), bases, tuple(2 * m + 2 for m in modes))
+
+
+@dataclass(frozen=True)
+class FactorisedArchitecture(BoundaryArchitecture):
+    """Sizes of a `FactorisedNetwork`."""
+
+    kind: ClassVar[str] = "factorised-network"
+
+    modes: tuple[int, ...]
+    width: int
+    layers: int
+    expansion: int
+    shared: bool
+    coordinates: bool
+
+    def build(self, frame: Frame) -> nn.Module:
+        """A network with fresh parameters."""
+        network = FactorisedNetwork(
+            frame.channels,
+            self.modes,
+            self.width,
+            self.layers,
+            self.series,
+            expansion=self.expansion,
+            shared=self.shared,
+            coordinates=self.coordinates,
+        )
+        return self.bounded(network, frame)
+
+    def piece(self, grid: tuple[int, ...]) -> int:
+        """Samples per piece of a batch, so that activations stay in cache."""
+        return piece_size(prod(grid), self.width)
+
+
+@dataclass(frozen=True)
+class FFNO(OperatorFitter):
+    """Factorised Fourier neural operator `a ↦ u` for fields on a grid (Tran et al. 2023), see `FactorisedNetwork`.
+
+    Spectral maps act along one axis at a time: their parameters grow with the number of modes, not with its power, so
+    that many modes, 3-D fields and deep networks stay small. `modes`: frequencies per axis. `width`: channels.
+    `expansion`: hidden channels of the perceptrons over `width`. `shared`: one spectral map for all layers.
+    `padding`, `series`, `coordinates`, `zero_flux`, `boundary`: as in `FNO`.
+    """
+
+    modes: int | tuple[int, ...] = 16
+    width: int = 32
+    layers: int = 6
+    expansion: int = 2
+    shared: bool = False
+    padding: float = 0.125
+    series: Series = "auto"
+    coordinates: bool = True
+    zero_flux: bool = False
+    boundary: BoundaryChoice = "auto"
+    training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        modes = (self.modes,) if isinstance(self.modes, int) else tuple(self.modes)
+        checks = {
+            "modes": (bool(modes) and min(modes) >= 1, "1 or more per axis"),
+            "width": (self.width >= 1, "1 or more"),
+            "layers": (self.layers >= 1, "1 or more"),
+            "expansion": (self.expansion >= 1, "1 or more"),
+            "padding": (0 <= self.padding <= 1, "between 0 and 1 (a fraction of the domain)"),
+            "boundary": (self.boundary in ("auto", "free"), "'auto' or 'free'"),
+        }
+        for name, (holds, expected) in checks.items():
+            if not holds:
+                raise InputError(f"FFNO: {name} is {getattr(self, name)!r}; expected {expected}")
+
+    def architecture(self, frame: Frame) -> Architecture:
+        """Modes and series for every axis. Raises InputError for words that do not suit the space."""
+        bounds = boundary_options(
+            frame, self.series, self.padding, free=self.boundary == "free", zero_flux=self.zero_flux
+        )
+        return FactorisedArchitecture(
+            **bounds._asdict(),
+            modes=modes_of(self.modes, frame.dim, "FFNO"),
+            width=self.width,
+            layers=self.layers,
+            expansion=self.expansion,
+            shared=self.shared,
+            coordinates=self.coordinates,
+        )
