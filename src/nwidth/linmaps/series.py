@@ -46,7 +46,7 @@ class SeriesTransform:
         if self.folds is None:
             return t.reshape(-1, 1, *columns)
         t = t.reshape(*(len(a) for a in self.analysis), *columns)
-        front = t.permute(*self._paired_first, -2, -1).reshape(-1, self.single * columns.numel())
+        front = t.permute(*self._paired_first, -2, -1).reshape(-1, self.single * prod(columns))
         pairs = Fold.apply(front, *self.folds)
         return pairs.reshape(-1, 2, self.single, *columns).transpose(1, 2).flatten(0, 1)
 
