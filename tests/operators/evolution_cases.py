@@ -26,14 +26,19 @@ def heated(u0, nu, times):
     return np.fft.irfft(factors * np.fft.rfft(u0)[:, None], n=u0.shape[1])
 
 
-def heat_runs(count, seed=0, times=TAU * np.arange(1, 6), nu=None, points=POINTS):
-    """Runs from random initial states; `nu=None`: ν = 0.02 for all, else a range, and ν is a parameter."""
+def heat_runs(count, seed=0, times=None, nu=None, points=POINTS, forced=False):
+    """Runs from random initial states; `nu=None`: ν = 0.02 for all, else a range, and ν is a parameter.
+
+    `forced`: sin t is added to all values, the effect of heating with cos t everywhere.
+    """
+    times = TAU * np.arange(1, 6) if times is None else np.asarray(times, dtype=float)
     field_set = PeriodicField("u0", points, sigma=25.0, modes=5, dim=1)
     box = None if nu is None else Box(("nu",), low=(nu[0],), high=(nu[1],))
     parameters = field_set if box is None else Joint((box, field_set))
     mu = parameters.sample(range(count), seed)
     rates = np.full(count, 0.02) if box is None else np.asarray(mu["nu"]).reshape(count)
-    return Snapshots(parameters, Torus((points,)), mu, heated(mu["u0"], rates, times), times=np.asarray(times))
+    fields = heated(mu["u0"], rates, times) + forced * np.sin(times)[:, None]
+    return Snapshots(parameters, Torus((points,)), mu, fields, times=times)
 
 
 def relative(a, b):
@@ -42,20 +47,23 @@ def relative(a, b):
 
 
 class Exact(nn.Module):
-    """The heat flow over τ, from the newest frame of the window; ν and τ come from channels, or are fixed."""
+    """The heat flow over τ, from the newest frame of the window; ν, τ and t come from channels, or are fixed."""
 
-    def __init__(self, window, residual, nu, lead):
+    def __init__(self, window, residual, nu, lead, clock):
         super().__init__()
-        self.window, self.residual, self.nu, self.lead = window, residual, nu, lead
+        self.window, self.residual, self.nu, self.lead, self.clock = window, residual, nu, lead, clock
         self.gain = nn.Parameter(torch.ones(1, dtype=torch.float64))
 
     def forward(self, x):
         n = x.shape[-1]
         k = 2 * torch.pi * torch.fft.rfftfreq(n, 1 / n, dtype=x.dtype)
-        tau = x[:, -1:, :1] if self.lead else TAU
+        tau = x[:, -1 - self.clock :, :1][:, :1] if self.lead else TAU
         nu = x[:, self.window : self.window + 1, :1] if self.nu else 0.02
         u = x[:, self.window - 1 : self.window]
         later = torch.fft.irfft(torch.exp(-nu * k**2 * tau) * torch.fft.rfft(u), n=n)
+        if self.clock:
+            now = x[:, -1:, :1]
+            later = later + torch.sin(now + tau) - torch.sin(now)
         return self.gain * ((later - u) * (TAU / tau) if self.residual else later)
 
 
@@ -69,9 +77,10 @@ class ExactArchitecture(Architecture):
     residual: bool
     nu: bool
     lead: bool
+    clock: bool
 
     def build(self, frame):
-        return Exact(self.window, self.residual, self.nu, self.lead)
+        return Exact(self.window, self.residual, self.nu, self.lead, self.clock)
 
     def piece(self, grid):
         return 3
@@ -85,11 +94,12 @@ class ExactStep(OperatorFitter):
     residual: bool = True
     nu: bool = False
     lead: bool = False
+    clock: bool = False
     boundary: BoundaryChoice = "auto"
     training: Training = field(default_factory=lambda: Training(epochs=0, precision="float64"))
 
     def architecture(self, frame):
-        return ExactArchitecture(self.window, self.residual, self.nu, self.lead)
+        return ExactArchitecture(self.window, self.residual, self.nu, self.lead, self.clock)
 
 
 def unscaled(surrogate):

@@ -1,15 +1,28 @@
 """Surrogates in time against the heat equation, whose step is diagonal in Fourier space."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.operators.evolution_cases import TAU, ExactArchitecture, ExactStep, heat_runs, heated, relative, unscaled
 
+import nwidth as nw
 from nwidth.core.errors import InputError
+from nwidth.core.storable import fingerprint
 from nwidth.io.model import load, save
 from nwidth.operators import FNO, Evolving, Training
-from nwidth.snapshots.levels import windowed
+from nwidth.problems.burgers import Burgers
+from nwidth.problems.heat import Heat
+from nwidth.rb import PODRegression
+from nwidth.snapshots.base import Snapshots
+from nwidth.snapshots.levels import final, on_nodes, windowed
+from nwidth.spaces.box import Box
+from nwidth.spaces.complex_grid import ComplexGrid
+from nwidth.spaces.grid import Grid
+from nwidth.spaces.points import Points
 from nwidth.spaces.torus import Torus
 
+TINY = FNO(2, 6, 2, training=Training(epochs=1))
 TIMES = TAU * np.arange(1, 6)
 
 
@@ -108,9 +121,179 @@ def test_files_hold_everything(tmp_path, scheme):
     np.testing.assert_array_equal(again.times, surrogate.times)
 
 
+def test_the_clock_is_an_input():
+    """Heating with cos t: the same state goes on differently at another time."""
+    runs = heat_runs(4, forced=True)
+    surrogate = unscaled(Evolving(ExactStep(clock=True), clock=True, initial="u0").fit(runs))
+    fresh = heat_runs(3, seed=1, forced=True)
+    np.testing.assert_allclose(surrogate.predict(fresh.mu).field, fresh.fields, atol=1e-13)
+
+
+def test_a_problem_says_where_it_starts(tmp_path):
+    problem = Heat(8, dim=1, levels=(0.0, 0.25, 0.5))
+    mu = problem.parameters.sample(range(6), 0)
+    runs = Snapshots(problem.parameters, problem.space, mu, problem.exact(mu), times=problem.times)
+    surrogate = Evolving(TINY).fit(runs, problem)
+    fresh = problem.parameters.sample(range(3), 1)
+    np.testing.assert_array_equal(surrogate.predict(fresh).field[:, 0], problem.initial(fresh))
+    save(surrogate, tmp_path / "heat.nwidth")
+    again = load(tmp_path / "heat.nwidth")
+    np.testing.assert_array_equal(again.predict(fresh).field, surrogate.predict(fresh).field)
+
+
+def frames_alone(fields, space, times, count):
+    """Runs that have no parameters but their first frames."""
+    label = Box(("run",), low=(0.0,), high=(1e3,))
+    runs = Snapshots(label, space, {"run": np.arange(len(fields))}, fields, times=times)
+    part = windowed(runs, count)
+    return replace(part, parameters=part.parameters.parts[0], mu={"frames": part.mu["frames"]})
+
+
+def rods(count, same, seed=0):
+    """A rod between two temperatures, recorded from time zero: they differ from run to run unless `same`."""
+    rng, x, times = np.random.default_rng(seed), np.linspace(0, 1, 13), np.array([0.0, 0.1, 0.2, 0.3])
+    low, high = (np.ones(count), np.full(count, 2.5)) if same else rng.uniform(1, 3, (2, count))
+    k = np.arange(1, 4)
+    decay, sines = np.exp(-0.1 * np.outer(times, (np.pi * k) ** 2)), np.sin(np.pi * np.outer(k, x))
+    waves = np.einsum("bk,tk,kx->btx", rng.standard_normal((count, 3)), decay, sines)
+    waves[..., [0, -1]] = 0
+    lines = low[:, None] + (high - low)[:, None] * x
+    lines[:, -1] = high
+    return frames_alone(lines[:, None] + waves, Grid((12,)), times, 1)
+
+
+@pytest.mark.parametrize(("same", "scheme"), [(False, "rollout"), (True, "rollout"), (True, "lead-time")])
+def test_ends_that_stay_as_they_are_are_exact(same, scheme):
+    surrogate = Evolving(TINY, scheme).fit(rods(8, same))
+    assert surrogate.module.boundary == "fixed"
+    fresh = rods(5, same, seed=1)
+    found = surrogate.predict(fresh.mu).field
+    np.testing.assert_array_equal(found[..., [0, -1]], fresh.fields[..., [0, -1]])
+    assert (found[..., 1:-1] != fresh.fields[..., 1:-1]).all()
+
+
+@pytest.mark.parametrize(
+    "space", [Points((2, 6, 5), names=("u", "v")), ComplexGrid((5, 6)), Torus((4, 5, 6))], ids=repr
+)
+def test_fields_of_every_kind_march(space, tmp_path):
+    rng = np.random.default_rng(0)
+    fields = rng.standard_normal((4, 4, *space.shape)).astype(space.dtype)
+    if space.dtype.kind == "c":
+        fields = fields + 1j * rng.standard_normal(fields.shape)
+    runs = frames_alone(fields, space, np.arange(4.0), 2)
+    surrogate = Evolving(TINY, window=2, unroll=2).fit(runs)
+    found = surrogate.at_times([1.0, 2.0, 3.0, 4.0]).predict(runs.mu).field
+    assert found.shape == (4, 4, *space.shape) and found.dtype == space.dtype
+    np.testing.assert_array_equal(found[:, 0], fields[:, 1])
+    np.testing.assert_allclose(found[:, 1:3], surrogate.predict(runs.mu).field, rtol=1e-12)
+
+
 def test_one_query_is_the_same_in_any_batch():
-    surrogate = Evolving(FNO(3, 6, 2, training=Training(epochs=1)), "lead-time", initial="u0").fit(heat_runs(6))
+    surrogate = Evolving(TINY, "lead-time", initial="u0").fit(heat_runs(6))
     mu = heat_runs(5, seed=1).mu
     whole = surrogate.predict(mu).field
     single = np.concatenate([surrogate.predict(mu["u0"][i : i + 1]).field for i in range(5)])
     np.testing.assert_allclose(single, whole, atol=1e-5)
+    assert surrogate.predict(mu["u0"][:0]).field.shape == (0, 5, 24)
+
+
+def test_equal_seeds_give_equal_surrogates():
+    evolving = Evolving(TINY, unroll=2, noise=0.01, initial="u0")
+    one, two, other = (evolving.fit(heat_runs(6), seed=seed) for seed in (0, 0, 1))
+    assert fingerprint(one) == fingerprint(two) != fingerprint(other)
+
+
+LEARNING = FNO(6, 8, 2, training=Training(epochs=20, batch=16, rate=1e-2, loss="l2"))
+
+
+def amplification(surrogate):
+    """What the step from zero to τ makes of the waves 1 to 5."""
+    k, x = np.arange(1, 6), np.arange(24) / 24
+    waves = 0.3 * np.cos(2 * np.pi * k[:, None] * x)
+    after = surrogate.at_times([TAU]).predict(waves).field[:, 0]
+    return np.sum(after * waves, axis=1) / np.sum(waves**2, axis=1)
+
+
+def slowly(*values):
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
+@pytest.mark.parametrize("options", [{}, *slowly({"window": 2}, {"noise": 0.01}, {"unroll": 3})], ids=str)
+def test_a_trained_step_is_the_heat_flow(options):
+    """Rollouts are as good as the step that they consist of: errors of a damped equation do not pile up."""
+    surrogate = Evolving(LEARNING, initial="u0", **options).fit(heat_runs(64))
+    exact = np.exp(-0.02 * (2 * np.pi * np.arange(1, 6)) ** 2 * TAU)
+    np.testing.assert_allclose(amplification(surrogate), exact, atol=0.05)
+    fresh = heat_runs(16, seed=1)
+    errors = relative(surrogate.predict(fresh.mu).field, fresh.fields).mean(axis=0)
+    assert errors[0] < 0.015 and errors[-1] < 0.015
+
+
+@pytest.mark.slow
+def test_lead_times_are_learned_and_interpolated():
+    surrogate = Evolving(LEARNING, "lead-time", initial="u0").fit(heat_runs(64))
+    between = TAU * np.array([1.5, 2.5, 3.5])
+    fresh = heat_runs(16, seed=1, times=between)
+    assert relative(surrogate.predict(fresh.mu).field, heat_runs(16, seed=1).fields).mean() < 0.05
+    assert relative(surrogate.at_times(between).predict(fresh.mu).field, fresh.fields).mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: Evolving(TINY, "rollouts"), "scheme is 'rollouts'"),
+        (lambda: Evolving(PODRegression()), "expected an operator on a grid"),
+        (lambda: Evolving(TINY, window=0), "window is 0; expected 1 frame or more"),
+        (lambda: Evolving(TINY, noise=1.5), "noise is 1.5"),
+        (lambda: Evolving(TINY, pushforward=True), "True only with unroll=2 or more"),
+        (lambda: Evolving(TINY, "lead-time", unroll=2), "belong to a rollout"),
+        (lambda: Evolving(TINY).fit(), "learns from trajectories"),
+        (lambda: Evolving(TINY).fit(final(heat_runs(3))), "learns from trajectories"),
+        (lambda: Evolving(TINY).fit(heat_runs(3)), r"'u0' may be it.*initial='u0'"),
+        (lambda: Evolving(TINY, initial="v").fit(heat_runs(3)), "'v' is no parameter; there are u0"),
+        (lambda: Evolving(TINY, initial="problem").fit(heat_runs(3)), "needs a problem in time"),
+        (lambda: Evolving(TINY, initial="nu").fit(heat_runs(3, nu=(0.1, 0.2))), "expected 1 frame"),
+        (lambda: Evolving(TINY, unroll=9, initial="u0").fit(heat_runs(3)), "the runs have 5; take fewer"),
+        (lambda: Evolving(TINY, unroll=2, initial="u0").fit(heat_runs(3, times=[1, 2, 4])), "needs equal steps"),
+        (lambda: Evolving(TINY, initial="u0").fit(wrong_start()), "not the state that the runs hold at time 0"),
+        (lambda: FNO().fit(heat_runs(3)), "nw.operators.Evolving"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make, match):
+    with pytest.raises(InputError, match=match):
+        make()
+
+
+def wrong_start():
+    runs = heat_runs(3, times=[0.0, 0.1])
+    return replace(runs, mu={"u0": 2 * runs.mu["u0"]})
+
+
+@pytest.mark.parametrize(
+    ("scheme", "times", "match"),
+    [
+        ("rollout", [0.15], r"0.15 lies between the steps of a rollout, 0 \+ n · 0.1"),
+        ("lead-time", [0.3, 0.6], "0.6 is beyond 0.5, the last one trained on"),
+        ("rollout", [0.2, 0.1], "increasing"),
+    ],
+)
+def test_times_without_an_answer_are_refused(scheme, times, match):
+    surrogate = Evolving(TINY, scheme, initial="u0").fit(heat_runs(3))
+    with pytest.raises(InputError, match=match):
+        surrogate.at_times(times)
+
+
+def test_limits_for_every_stored_time_hold():
+    """Burgers end to end: trajectories, a rollout, limits from unseen runs, an answer with a limit for each time."""
+    problem = Burgers(0.05, resolution=32, solver_resolution=128, modes=16, levels=(0.1, 0.2, 0.3, 0.4))
+    runs = on_nodes(nw.generate(problem, 160, seed=0))
+    train, holdout, test = runs.split(80, 40, 40)
+    surrogate = Evolving(FNO(8, 8, 2, training=Training(epochs=8, batch=16))).fit(train, problem)
+    certified = nw.certify(surrogate, holdout=holdout, level=0.9)
+    answer = certified.predict(test.mu)
+    errors = np.sqrt(np.mean((answer.field - test.fields) ** 2, axis=2))
+    limits = answer.stats["in time"]
+    size = np.sqrt(np.mean(np.asarray(test.fields) ** 2))
+    assert limits.shape == (40, 4) and (limits[0] > 0).all() and limits.max() < size
+    assert ((errors <= limits).mean(axis=0) > 0.75).all()
+    assert (errors > 0.2 * limits).mean() > 0.5

@@ -134,8 +134,8 @@ class Evolved(OperatorSurrogate):
         for first in range(0, size, self.piece):
             rows = slice(first, first + self.piece)
             fields[rows] = self._trajectories(select(checked, rows))
-        space = Trajectories(self.space, self.times)
-        return uncertified(checked, fields, space, self.parameters.contains(checked))
+        inside = self.parameters.contains(checked) if size else np.empty(0, dtype=bool)
+        return uncertified(checked, fields, Trajectories(self.space, self.times), inside)
 
     def _trajectories(self, mu: Mu) -> Array:
         past = Past(self._march.start, self.encoding, self._fitted.problem, self.space)

@@ -54,7 +54,7 @@ class Frames(ParameterSpace):
         if values.shape[1:] != (len(self.times), *self.shape):
             return np.zeros(len(values), dtype=bool)
         size = np.abs(values) if values.dtype.kind == "c" else values
-        return np.all(((size >= self.low) & (size <= self.high)).reshape(len(values), -1), axis=1)
+        return np.all((size >= self.low) & (size <= self.high), axis=tuple(range(1, size.ndim)))
 
     def to_parts(self) -> Parts:
         config = asdict(self)

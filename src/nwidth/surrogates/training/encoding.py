@@ -85,7 +85,13 @@ class Encoding:
         return np.concatenate([self._channels(name, checked[name], grid) for name in self.names], axis=1)
 
     def fields(self, values: Array) -> Array:
-        """Fields `(B, *shape)` as `(B, C_out, *grid)`, float64."""
+        """Fields `(B, *shape)` as `(B, C_out, *grid)`, float64. Raises InputError for trajectories."""
+        if self.dim and values.ndim != 1 + (self.components > 0) + self.dim:
+            raise InputError(
+                f"fields have shape {values.shape[1:]} per sample, expected {self.dim} grid axes"
+                f"{' after the components' if self.components else ''}; for trajectories use "
+                "nw.operators.Evolving(...), or one time of them: nw.snapshots.at_time(snapshots, t)"
+            )
         grid = values.shape[values.ndim - self.dim :] if self.dim else (-1,)
         flat = values.reshape(len(values), max(self.components, 1), *grid)
         return np.concatenate([flat.real, flat.imag], axis=1) if self.complex_fields else flat.real
