@@ -62,6 +62,11 @@ def test_mean_and_deviation_have_the_same_decimals(values, shown):
     assert Table("", (Column("a"),), {"r": {"a": values}}).text().splitlines()[-1].endswith(f" {shown}")
 
 
+def test_whole_numbers_are_shown_in_full():
+    table = Table("", (Column("a", digits=0),), {"r": {"a": 5092609}, "s": {"a": [16, 17]}})
+    assert "5,092,609" in table.text() and "16 ± 1" in table.text()
+
+
 def test_powers_of_ten():
     table = Table("", (Column("a"),), {"r": {"a": [3e-6, 5e-6]}})
     assert "4.0·10⁻⁶ ± 1·10⁻⁶" in table.text()

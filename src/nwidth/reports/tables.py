@@ -42,7 +42,10 @@ _LATEX = str.maketrans(
 
 @dataclass(frozen=True)
 class Column:
-    """A named number with its unit, shown with `digits` significant digits; `best` marks the smallest or largest."""
+    """A named number with its unit; `best` marks the smallest or largest of a column.
+
+    Numbers are shown with `digits` significant digits, whole numbers (0 digits) in full.
+    """
 
     name: str
     unit: str = ""
@@ -140,7 +143,7 @@ class Table:
         mean = _mean(entry)
         if mean is None:
             return entry if isinstance(entry, str) else ""
-        shown = significant(mean, column.digits)
+        shown = significant(mean, column.digits) if column.digits else f"{mean:,.0f}"
         if not _is_list(entry) or len(entry) < 2:  # type: ignore[arg-type]
             return shown
         decimals = len(shown.partition(".")[2]) if "·" not in shown else None

@@ -1,0 +1,85 @@
+"""Who competes: nwidth's periodic FNO and U-Net, neuraloperator's FNO, and POD with a kernel regression."""
+
+from dataclasses import replace
+
+import torch
+from cells import SEED, Plausible, Scale
+from torch import nn
+
+import nwidth as nw
+from nwidth.core.kinds import available
+from nwidth.operators.fno import FNO
+from nwidth.operators.unet import UNet
+from nwidth.rb.pod_regression import PODRegression
+from nwidth.study.contest import Entry, Terms, enter, tuned
+
+if available("neuralop"):
+    from neuralop import models
+
+OURS = "nwidth FNO"
+#: Sizes of neuraloperator's own small FNO (config/darcy_config.py of that project).
+PUBLIC = {"n_modes": (16, 16), "hidden_channels": 24}
+
+
+def training(scale: Scale) -> nw.Training:
+    """For every network: what the equation allows in the way of symmetries, and the loss that is judged."""
+    return nw.Training(epochs=scale.epochs, batch=8, loss="l2", augment="square-translate")
+
+
+def public_training(scale: Scale) -> nw.Training:
+    """The learning rate halved after each fifth, as neuraloperator's script has it; all else as for the others."""
+    return replace(training(scale), schedule="step")
+
+
+class Public(nn.Module):
+    """neuraloperator's FNO; its state also holds its constructor's arguments, which are no tensors."""
+
+    def __init__(self, **sizes):
+        super().__init__()
+        self.network = models.FNO(in_channels=1, out_channels=1, n_layers=4, **sizes)
+        self.register_state_dict_post_hook(drop_arguments)
+
+    def forward(self, x):
+        return self.network(x)
+
+
+def drop_arguments(module, state, prefix, metadata):
+    """What remains are tensors."""
+    for name in [name for name in state if name.endswith("_metadata")]:
+        del state[name]
+
+
+def public(scale: Scale, **sizes) -> nw.operators.Wrapped:
+    """As a contestant; what it sees is standardised as its own data processor does it."""
+    torch.manual_seed(SEED)
+    return nw.wrap(Public(**sizes), public_training(scale))
+
+
+def same_size(scale: Scale) -> dict:
+    """As many frequencies and channels as ours, hence about as many parameters; without coordinates it commutes with
+    shifts, as ours does."""
+    return {"n_modes": (2 * scale.modes,) * 2, "hidden_channels": scale.width, "positional_embedding": None}
+
+
+def compete(scale: Scale, train: nw.Snapshots) -> list[Entry]:
+    """Everyone at equal epochs, then those of equal size for the wall time that ours took."""
+    terms = Terms(scale.rates, scale.trial_epochs, SEED)
+    ours = FNO(modes=scale.modes, width=scale.width, coordinates=False, training=training(scale))
+    entries = [enter(OURS, ours, train, scale.problem, terms)]
+    seconds = entries[0].wall
+    unet = UNet(width=scale.unet, training=training(scale))
+    entries += twice("U-Net", unet, train, terms, seconds)
+    if available("neuralop"):
+        entries.append(enter("neuraloperator FNO, its own size", public(scale, **PUBLIC), train, None, terms))
+        entries += twice("neuraloperator FNO, our size", public(scale, **same_size(scale)), train, terms, seconds)
+    entries.append(enter("POD + kernel regression", PODRegression(), train, None, terms))
+    return [replace(e, surrogate=Plausible(e.surrogate)) for e in entries]
+
+
+def twice(name: str, fitter: nw.Fitter, train: nw.Snapshots, terms: Terms, seconds: float) -> list[Entry]:
+    """With one sweep of rates: for equal epochs, and for equal wall time."""
+    best, trials = tuned(fitter, train, None, terms)
+    return [
+        enter(f"{name}, equal epochs", best, train, None, terms, trials=trials),
+        enter(f"{name}, equal time", best, train, None, terms, trials=trials, seconds=seconds),
+    ]
