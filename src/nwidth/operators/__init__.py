@@ -8,6 +8,7 @@ from nwidth.operators.ffno import FFNO
 from nwidth.operators.fitting import FromData
 from nwidth.operators.fno import FNO, FNOSurrogate
 from nwidth.operators.frame import Frame
+from nwidth.operators.measuring import Measured, Measuring
 from nwidth.operators.network import FourierNetwork
 from nwidth.operators.pod_deeponet import PODDeepONet
 from nwidth.operators.surrogate import NeuralSurrogate
@@ -26,6 +27,8 @@ __all__ = [
     "FourierNetwork",
     "Frame",
     "FromData",
+    "Measured",
+    "Measuring",
     "NeuralSurrogate",
     "OperatorFitter",
     "OperatorSurrogate",
