@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import torch
 from cells import SEED, Plausible, Scale
-from torch import nn
 
 import nwidth as nw
 from nwidth.core.kinds import available
 from nwidth.operators.fno import FNO
 from nwidth.operators.unet import UNet
 from nwidth.rb.pod_regression import PODRegression
-from nwidth.study.contest import Entry, Terms, enter, tuned
+from nwidth.study.contest import Entry, TensorState, Terms, enter, tuned
 
 if available("neuralop"):
     from neuralop import models
@@ -31,28 +30,11 @@ def public_training(scale: Scale) -> nw.Training:
     return replace(training(scale), schedule="step")
 
 
-class Public(nn.Module):
-    """neuraloperator's FNO; its state also holds its constructor's arguments, which are no tensors."""
-
-    def __init__(self, **sizes):
-        super().__init__()
-        self.network = models.FNO(in_channels=1, out_channels=1, n_layers=4, **sizes)
-        self.register_state_dict_post_hook(drop_arguments)
-
-    def forward(self, x):
-        return self.network(x)
-
-
-def drop_arguments(module, state, prefix, metadata):
-    """What remains are tensors."""
-    for name in [name for name in state if name.endswith("_metadata")]:
-        del state[name]
-
-
 def public(scale: Scale, **sizes) -> nw.operators.Wrapped:
-    """As a contestant; what it sees is standardised as its own data processor does it."""
+    """neuraloperator's FNO; what it sees is standardised as its own data processor does it."""
     torch.manual_seed(SEED)
-    return nw.wrap(Public(**sizes), public_training(scale))
+    network = models.FNO(in_channels=1, out_channels=1, n_layers=4, **sizes)
+    return nw.wrap(TensorState(network), public_training(scale))
 
 
 def same_size(scale: Scale) -> dict:

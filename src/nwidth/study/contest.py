@@ -7,6 +7,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
+from torch import Tensor, nn
 
 from nwidth.core.arrays import Mu
 from nwidth.core.errors import InputError, WorkError
@@ -144,6 +145,27 @@ def answer_times(
 def closest(sizes: Sequence[int], parameters: Sequence[int], wanted: int) -> int:
     """Of networks with these `sizes` and so many `parameters`, the size whose number is closest to `wanted` (ratio)."""
     return min(zip(sizes, parameters, strict=True), key=lambda pair: abs(np.log(pair[1] / wanted)))[0]
+
+
+class TensorState(nn.Module):
+    """Another package's module as a contestant: what its state holds besides tensors is left out.
+
+    neuraloperator's networks keep their constructor's arguments there, which nothing that copies a state expects.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+        self.register_state_dict_post_hook(_drop_others)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The other module's answer."""
+        return self.network(x)
+
+
+def _drop_others(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    for name in [name for name, value in state.items() if not isinstance(value, Tensor)]:
+        del state[name]
 
 
 def _trains(fitter: Any) -> bool:
