@@ -11,6 +11,7 @@ from nwidth.linmaps.factorised import FactorisedSeries
 from nwidth.linmaps.fourier import TruncatedFourier
 from nwidth.linmaps.kronecker import Kronecker
 from nwidth.linmaps.low_rank import LowRank
+from nwidth.linmaps.multigrid import VCycle
 from nwidth.linmaps.series import TruncatedSeries
 from nwidth.linmaps.sine import TruncatedSine
 from nwidth.linmaps.sparse_low_rank import SparseLowRank
@@ -30,6 +31,7 @@ __all__ = [
     "TruncatedFourier",
     "TruncatedSeries",
     "TruncatedSine",
+    "VCycle",
     "compose",
     "compress",
     "convert",
