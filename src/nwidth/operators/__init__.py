@@ -4,6 +4,7 @@ from nwidth.operators.architecture import Architecture, OperatorFitter, Operator
 from nwidth.operators.deeponet import DeepONet
 from nwidth.operators.evolution import Evolving
 from nwidth.operators.evolution_surrogate import Evolved
+from nwidth.operators.export import Exported, to_exported_program, to_onnx, to_pt2
 from nwidth.operators.ffno import FFNO
 from nwidth.operators.fitting import FromData
 from nwidth.operators.fno import FNO, FNOSurrogate
@@ -23,6 +24,7 @@ __all__ = [
     "DeepONet",
     "Evolved",
     "Evolving",
+    "Exported",
     "FNOSurrogate",
     "FourierNetwork",
     "Frame",
@@ -38,5 +40,8 @@ __all__ = [
     "UNet",
     "Wrapped",
     "WrappedSurrogate",
+    "to_exported_program",
+    "to_onnx",
+    "to_pt2",
     "wrap",
 ]

@@ -100,7 +100,7 @@ class NeuralSurrogate(Surrogate):
 
     def _fields(self, mu: Mu) -> Array:
         grid = self.encoding.grid_of(self._space)
-        x, lift = self.encoding.inputs(mu, grid), self._lift(mu)
+        x, lift = self.encoding.inputs(mu, grid), self.boundary_values(mu)
         dtype = next((p.dtype for p in self.module.network.parameters()), torch.float32)
         with torch.inference_mode():
             w = self.module.raw(to_tensor(x, dtype=dtype))
@@ -108,8 +108,8 @@ class NeuralSurrogate(Surrogate):
             y = to_array(self.module.finish(w.double(), given))
         return self.encoding.values(y, self._space.shape)
 
-    def _lift(self, mu: Mu) -> Array | None:
-        """Boundary values that depend on the parameters, continued inside."""
+    def boundary_values(self, mu: Mu) -> Array | None:
+        """Prescribed values `(B, C_out, *grid)` that depend on the parameters, continued inside; None without."""
         problem = self._fitted.problem
         return lift_channels(self.encoding, problem.boundary(mu)) if isinstance(problem, Diffusive) else None
 
