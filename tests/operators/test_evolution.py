@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from tests.operators.evolution_cases import TAU, ExactArchitecture, ExactStep, heat_runs, heated, relative, unscaled
 
 import nwidth as nw
 from nwidth.core.errors import InputError
 from nwidth.core.storable import fingerprint
 from nwidth.io.model import load, save
-from nwidth.operators import FNO, Evolving, Training
+from nwidth.operators import FNO, Evolving, StorableModule, Training
 from nwidth.problems.burgers import Burgers
 from nwidth.problems.heat import Heat
 from nwidth.rb import PODRegression
@@ -243,6 +244,7 @@ def test_lead_times_are_learned_and_interpolated():
     [
         (lambda: Evolving(TINY, "rollouts"), "scheme is 'rollouts'"),
         (lambda: Evolving(PODRegression()), "expected an operator on a grid"),
+        (lambda: Evolving(nw.wrap(torch.nn.Identity(), trained=True)), "still to be trained"),
         (lambda: Evolving(TINY, window=0), "window is 0; expected 1 frame or more"),
         (lambda: Evolving(TINY, noise=1.5), "noise is 1.5"),
         (lambda: Evolving(TINY, pushforward=True), "True only with unroll=2 or more"),
@@ -297,3 +299,31 @@ def test_limits_for_every_stored_time_hold():
     assert limits.shape == (40, 4) and (limits[0] > 0).all() and limits.max() < size
     assert ((errors <= limits).mean(axis=0) > 0.75).all()
     assert (errors > 0.2 * limits).mean() > 0.5
+
+
+class Stencils(StorableModule):
+    """A user's own network: periodic convolutions."""
+
+    kind = "test-stencils"
+
+    def __init__(self, channels):
+        super().__init__()
+        self.channels = channels
+        self.first = torch.nn.Conv1d(channels, 8, 5, padding=2, padding_mode="circular")
+        self.last = torch.nn.Conv1d(8, 1, 5, padding=2, padding_mode="circular")
+
+    def config(self):
+        return {"channels": self.channels}
+
+    def forward(self, x):
+        return self.last(torch.nn.functional.gelu(self.first(x)))
+
+
+def test_a_module_of_ones_own_marches(tmp_path):
+    training = Training(epochs=3, batch=8, loss="l2")
+    surrogate = Evolving(nw.wrap(Stencils(2), training), window=2, initial="u0").fit(heat_runs(16))
+    fresh = heat_runs(5, seed=1)
+    found = surrogate.predict(fresh.mu).field
+    assert relative(found, fresh.fields)[:, 0].mean() < 0.4
+    save(surrogate, tmp_path / "own.nwidth")
+    np.testing.assert_array_equal(load(tmp_path / "own.nwidth", kinds=[Stencils]).predict(fresh.mu).field, found)

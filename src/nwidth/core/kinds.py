@@ -87,6 +87,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "deeponet-surrogate": "nwidth.operators.deeponet:DeepONetSurrogate",
         "pod-deeponet": "nwidth.operators.pod_deeponet:PODArchitecture",
         "pod-deeponet-surrogate": "nwidth.operators.pod_deeponet:PODSurrogate",
+        "own-module": "nwidth.operators.own_module:ModuleArchitecture",
         "measured": "nwidth.operators.measuring:Measured",
         "wrapped": "nwidth.operators.wrap:WrappedSurrogate",
         # certificates

@@ -16,6 +16,8 @@ from nwidth.operators.evolution_surrogate import Evolved, March, Scheme
 from nwidth.operators.fitting import Fitted, check_augment, prepare, split_rows
 from nwidth.operators.frame import Frame
 from nwidth.operators.module import BoundaryKind
+from nwidth.operators.own_module import operator_on_a_grid
+from nwidth.operators.wrap import Wrapped
 from nwidth.problems.base import Problem
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.grid import Grid
@@ -35,12 +37,12 @@ class Evolving(Fitter):
         scheme 'rollout':     u(t + τ) = u(t) + (τ/τ₀) N(u(t - (k-1)τ), ..., u(t); mu)     step after step
         scheme 'lead-time':   u(t) = N(u(t₀ - (k-1)τ), ..., u(t₀), t - t₀; mu)             any t, in one go
 
-    `operator`: which network N is and how it is trained. `window`: the k last frames that it sees; before the first
-    frame there is the first frame. `residual`: whether N gives the change (the default of a rollout) or the state (that
-    of lead times). `initial`: the parameter that is the state at time zero, 'problem' to ask the problem for it, or
-    'auto' (see `find_start`); recorded frames (`nw.snapshots.windowed`) are always the start. All other parameters
-    (viscosity, a forcing field) are inputs of every step. `clock`: the time t itself is an input, for equations that
-    depend on it. Steps of unequal length are an input by themselves.
+    `operator`: which network N is and how it is trained, or `nw.wrap(module)`. `window`: the k last frames that it
+    sees; before the first frame there is the first frame. `residual`: whether N gives the change (the default of a
+    rollout) or the state (that of lead times). `initial`: the parameter that is the state at time zero, 'problem' to
+    ask the problem for it, or 'auto' (see `find_start`); recorded frames (`nw.snapshots.windowed`) are always the
+    start. All other parameters (viscosity, a forcing field) are inputs of every step. `clock`: the time t itself is an
+    input, for equations that depend on it. Steps of unequal length are an input by themselves.
 
     A step that is trained on true states alone meets its own errors in a rollout. `unroll`: so many steps in a row are
     trained together; with `pushforward` the last of them alone. `noise`: the past is disturbed in training by so much
@@ -50,7 +52,7 @@ class Evolving(Fitter):
     Sanchez-Gonzalez et al. 2020 (noise).
     """
 
-    operator: OperatorFitter
+    operator: OperatorFitter | Wrapped
     scheme: Scheme = "rollout"
     window: int = 1
     residual: bool | None = None
@@ -62,10 +64,7 @@ class Evolving(Fitter):
 
     def __post_init__(self) -> None:
         check_choice("scheme", self.scheme, ("rollout", "lead-time"))
-        if not isinstance(self.operator, OperatorFitter) or self.operator.layout != "channels":
-            raise InputError(
-                f"Evolving got {type(self.operator).__name__}; expected an operator on a grid, e.g. nw.operators.FNO()"
-            )
+        _ = self._network  # raises where it is none
         checks = {
             "window": (self.window >= 1, "1 frame or more"),
             "unroll": (self.unroll >= 1, "1 step or more"),
@@ -77,6 +76,11 @@ class Evolving(Fitter):
                 raise InputError(f"Evolving: {name} is {getattr(self, name)!r}; expected {expected}")
         if self.scheme == "lead-time" and (self.unroll > 1 or self.clock):
             raise InputError("Evolving: unroll and clock belong to a rollout; lead times are reached in one step")
+
+    @property
+    def _network(self) -> OperatorFitter:
+        """The operator that is trained; a user's module as one. Raises InputError for any other fitter."""
+        return operator_on_a_grid(self.operator, "Evolving")
 
     def fit(
         self,
@@ -95,7 +99,7 @@ class Evolving(Fitter):
         snapshots, past = runs.snapshots, runs.past
         stencil = self._stencil(runs)
         steps = self._steps(runs, stencil)
-        rows, training = usable_rows(snapshots), self.operator.training
+        rows, training = usable_rows(snapshots), self._network.training
         kind, lift = self._boundary(runs, rows, stencil)
         trained, watched = split_rows(rows, training.validation, seed)
         inner, validation = (
@@ -104,7 +108,7 @@ class Evolving(Fitter):
         )
         channels = (stencil.channels, inner.batch(np.arange(1))[0].shape[1])
         frame = Frame(channels, snapshots.space, past.encoding)
-        architecture = self.operator.architecture(frame)
+        architecture = self._network.architecture(frame)
         module = prepare(lambda: architecture.build(frame), channels, inner, kind, lift, seed=seed)
         check_augment(training, past.encoding, snapshots.space, module)
         ahead = (self.unroll - 1,) if self.pushforward else tuple(range(self.unroll))
@@ -156,7 +160,7 @@ class Evolving(Fitter):
     def _boundary(self, runs: Runs, rows: Array, stencil: Stencil) -> tuple[BoundaryKind, Array | None]:
         """Whether the network's answer has the same boundary values always, and these, continued inside."""
         space = runs.snapshots.space
-        if self.operator.boundary == "free" or not isinstance(space, Grid) or not space.inside:
+        if self._network.boundary == "free" or not isinstance(space, Grid) or not space.inside:
             return "free", None
         mask = boundary_mask(space.shape)
         reference: Array | None = None

@@ -17,6 +17,8 @@ from nwidth.core.validation import as_mu, batch_size, select
 from nwidth.operators.architecture import Architecture, OperatorFitter, OperatorSurrogate
 from nwidth.operators.fitting import Fitted, prepare, split_rows
 from nwidth.operators.frame import Frame
+from nwidth.operators.own_module import operator_on_a_grid
+from nwidth.operators.wrap import Wrapped
 from nwidth.problems.base import Problem
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
@@ -135,20 +137,21 @@ class Measuring(Fitter):
     of errors in units of their spread. For scalar parameters take nw.rb.PODRegression, which learns outputs too.
     """
 
-    operator: OperatorFitter
+    operator: OperatorFitter | Wrapped
     grid: FunctionSpace | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.operator, OperatorFitter) or self.operator.layout != "channels":
-            raise InputError(
-                f"Measuring got {type(self.operator).__name__}; expected an operator on a grid, e.g. nw.operators.FNO()"
-            )
-        training = self.operator.training
+        training = self._network.training
         if training.loss != "auto" or training.augment != "none":
             raise InputError(
                 f"Measuring: training has loss={training.loss!r} and augment={training.augment!r}; numbers are "
                 "compared in units of their spread and do not turn: use 'auto' and 'none'"
             )
+
+    @property
+    def _network(self) -> OperatorFitter:
+        """The operator that is trained; a user's module as one. Raises InputError for any other fitter."""
+        return operator_on_a_grid(self.operator, "Measuring")
 
     def fit(
         self,
@@ -178,7 +181,7 @@ class Measuring(Fitter):
         return self._fit(_WithTable(snapshots, table, encoding, grid), seed, run)
 
     def _fit(self, data: "_WithTable", seed: int, run: Run) -> Measured:
-        snapshots, encoding, training = data.snapshots, data.encoding, self.operator.training
+        snapshots, encoding, training = data.snapshots, data.encoding, self._network.training
         trained, watched = split_rows(usable_rows(snapshots), training.validation, seed)
         samples, validation = (
             Samples(data.indexed, data.encode, part, run.device, training.precision) for part in (trained, watched)
@@ -186,7 +189,7 @@ class Measuring(Fitter):
         channels = (data.table.shape[1], samples.batch(np.arange(1))[0].shape[1])
         frame = Frame(channels, data.grid, encoding)
         # prescribed values of the runs' own fields say nothing about the fields that are averaged here
-        architecture = replace(self.operator, boundary="free").architecture(frame)
+        architecture = _free(self._network).architecture(frame)
         module = prepare(lambda: _build(architecture, frame), channels, samples, "free", seed=seed)
         loss, piece = _in_spreads(module.scale), architecture.piece(frame.grid)
         history = train(module, samples, validation, loss, training, seed=seed, run=run, piece=piece)
@@ -214,6 +217,11 @@ class _WithTable:
     def encode(self, part: Snapshots) -> tuple[Array, Array]:
         """Input `(B, C_in, *grid)` and numbers `(B, C, 1)`."""
         return self.encoding.inputs(part.mu, self.encoding.grid_of(self.grid)), np.asarray(part.fields)[:, :, None]
+
+
+def _free(operator: OperatorFitter) -> OperatorFitter:
+    """The operator without prescribed boundary values."""
+    return replace(operator, boundary="free")  # type: ignore[type-var]  # every operator is a dataclass
 
 
 def _build(architecture: Architecture, frame: Frame) -> Averaged:
