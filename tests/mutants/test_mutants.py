@@ -151,9 +151,9 @@ MUTANTS = [
     ),
     Mutant(
         "a Fourier map that drops the mirrored half",
-        "linmaps/transform.py",
-        "torch.cat([c[:1], 2 * c[1:]])",
-        "c",
+        "linmaps/half_space.py",
+        "torch.where(r >= 2, 2.0, 1.0)",
+        "torch.where(r >= 2, 1.0, 1.0)",
         LINMAPS,
     ),
     Mutant(

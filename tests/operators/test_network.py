@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from nwidth.linmaps import to_dense
 from nwidth.operators.boundary import boundary_mask, bubble, transfinite
-from nwidth.operators.network import FourierLayer, FourierNetwork, piece_size
+from nwidth.operators.block import FourierLayer
+from nwidth.operators.network import FourierNetwork, piece_size
 
 
 def network(dim=2, modes=4, width=6, layers=3, channels=(2, 1), padding=0.25):

@@ -1,5 +1,7 @@
 """The linear map of a spectral convolution: truncated Fourier transform, channel mixing per frequency, inverse."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -76,9 +78,14 @@ class TruncatedFourier(LinearMap):
         real, imag = self.real.mT, -self.imag.mT
         return by_parts(lambda v: _channels_first(_convolve(_grid_first(v), prepared, real, imag, None)), y)
 
-    def convolve(self, v: Tensor, prepared: Transform, constant: Tensor | None = None) -> Tensor:
-        """`A v + constant` for grid-first tensors, `(*grid, B, C_in)` to `(*grid, B, C_out)`; constant `(C_out,)`."""
-        return _convolve(v, prepared, self.real, self.imag, constant)
+    def convolve(
+        self, v: Tensor, prepared: Transform, constant: Tensor | None = None, onto: Tensor | None = None
+    ) -> Tensor:
+        """`onto + A v + constant` for grid-first tensors, `(*grid, B, C_in)` to `(*grid, B, C_out)`.
+
+        `constant (C_out,)`; `onto`: contiguous `(*grid, B, C_out)`, which is written over.
+        """
+        return _convolve(v, prepared, self.real, self.imag, constant, onto)
 
     def cost(self, batch: int = 1) -> Cost:
         """Both transforms and the mixing, on the grid that the map is prepared for."""
@@ -105,16 +112,48 @@ def _channels_first(v: Tensor) -> Tensor:
     return v.movedim((-2, -1), (0, 1))
 
 
-def _convolve(v: Tensor, prepared: Transform, real: Tensor, imag: Tensor, constant: Tensor | None) -> Tensor:
+def _convolve(
+    v: Tensor, prepared: Transform, real: Tensor, imag: Tensor, constant: Tensor | None, onto: Tensor | None = None
+) -> Tensor:
     if prepared.rows is not None:
         real, imag = real[prepared.rows], imag[prepared.rows[1:] - 1]
-    c = prepared.analyse(v)
-    frequencies_, _, batch, inp = c.shape
-    by_real = torch.bmm(c.reshape(frequencies_, 2 * batch, inp), real).unflatten(1, (2, batch))
-    by_imag = torch.bmm(c[1:].reshape(frequencies_ - 1, 2 * batch, inp), imag).unflatten(1, (2, batch))
-    # (a + ib)(W + iV) = (aW - bV) + i(bW + aV); at k = 0, V = 0
-    turned = torch.stack([-by_imag[:, 1], by_imag[:, 0]], dim=1)
-    mixed = torch.cat([by_real[:1], by_real[1:] + turned])
+    mixed = Mixing.apply(prepared.analyse(v), real, imag)
     if constant is not None:  # a constant function is the frequency zero
         mixed = torch.cat([mixed[:1] + constant, mixed[1:]])
-    return prepared.synthesise(mixed)
+    return prepared.synthesise(mixed, onto)
+
+
+class Mixing(torch.autograd.Function):
+    """`c_k ↦ c_k (R_k + i I_k)` with coefficients `(H + 1, 2, B, C)`, R for all k, I for all but k = 0.
+
+    By hand because autograd would copy all coefficients several times.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, c: Tensor, real: Tensor, imag: Tensor) -> Tensor:
+        """(a + ib)(R + iI) = (aR - bI) + i(bR + aI); at k = 0, I = 0."""
+        ctx.save_for_backward(c, real, imag)
+        return _mixed(c, real, imag)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """By the conjugate transposed weights, and the products of coefficients; itself differentiable."""
+        c, real, imag = ctx.saved_tensors
+        g = grads[0]
+        rows, turned = _by_frequency(g), _by_frequency(torch.stack([g[1:, 1], -g[1:, 0]], dim=1))
+        before = _by_frequency(c).mT
+        back = Mixing.apply(g, real.mT, -imag.mT) if torch.is_grad_enabled() else _mixed(g, real.mT, -imag.mT)
+        return back, torch.bmm(before, rows), torch.bmm(before[1:], turned)
+
+
+def _mixed(c: Tensor, real: Tensor, imag: Tensor) -> Tensor:
+    y = torch.bmm(_by_frequency(c), real).unflatten(1, c.shape[1:3])
+    by_imag = torch.bmm(_by_frequency(c[1:]), imag).unflatten(1, c.shape[1:3])
+    y[1:, 0].sub_(by_imag[:, 1])
+    y[1:, 1].add_(by_imag[:, 0])
+    return y
+
+
+def _by_frequency(c: Tensor) -> Tensor:
+    """`(K, 2, B, C)` to `(K, 2 B, C)`."""
+    return c.flatten(1, 2)

@@ -85,6 +85,15 @@ def _table(rows: Array, columns: Array, signs: Array, size: int) -> SignedSum:
     return SignedSum(torch.from_numpy(index), torch.from_numpy(sign))
 
 
+@lru_cache(maxsize=32)
+def doubled_folding(modes: tuple[int, ...]) -> tuple[SignedSum, SignedSum]:
+    """`folding` with each pair {k, -k} counted twice and k = 0 once: what synthesis and its adjoint need."""
+    there, back = folding(modes)
+    rows = torch.arange(there.places.shape[1])[:, None]
+    twice = [torch.where(r >= 2, 2.0, 1.0).to(there.sign.dtype) for r in (rows, back.places[..., None])]
+    return SignedSum(there.places, there.sign * twice[0]), SignedSum(back.places, back.sign * twice[1])
+
+
 class Fold(torch.autograd.Function):
     """A SignedSum whose derivative is the transposed SignedSum (autograd's own would scatter, slowly)."""
 

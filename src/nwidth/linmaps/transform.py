@@ -7,8 +7,9 @@ channels of all frequencies are mixed by one batched product.
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from nwidth.core.arrays import Array
 from nwidth.core.errors import InputError
 from nwidth.linmaps.base import Cost, product_cost
-from nwidth.linmaps.half_space import Fold, SignedSum, folding, frequencies, rows_of
+from nwidth.linmaps.half_space import Fold, SignedSum, doubled_folding, folding, frequencies, rows_of
 
 Method: TypeAlias = Literal["auto", "matrix", "fft"]
 
@@ -37,8 +38,11 @@ class Transform(ABC):
         """`(*grid, B, C)` to `(H + 1, 2, B, C)`."""
 
     @abstractmethod
-    def synthesise(self, c: Tensor) -> Tensor:
-        """`(H + 1, 2, B, C)` to `(*grid, B, C)`; the imaginary part of c_0 is ignored."""
+    def synthesise(self, c: Tensor, onto: Tensor | None = None) -> Tensor:
+        """`(H + 1, 2, B, C)` to `(*grid, B, C)`; the imaginary part of c_0 is ignored.
+
+        Added to `onto` where that is given: contiguous, and written over.
+        """
 
     @abstractmethod
     def transposed(self) -> "Transform":
@@ -75,15 +79,18 @@ def transform(
         _matrices(n, m, None if period is None else period[axis])
         for axis, (n, m) in enumerate(zip(grid, kept, strict=True))
     ]
-    there, back = folding(kept)
     return MatrixTransform(
         grid=grid,
         rows=rows,
         analysis=tuple(torch.from_numpy(a).to(device, dtype) for a, _ in pairs),
         synthesis=tuple(torch.from_numpy(s).to(device, dtype) for _, s in pairs),
-        fold=there.to(device, dtype),
-        unfold=back.to(device, dtype),
+        folds=_on(folding(kept), device, dtype),
+        doubled=_on(doubled_folding(kept), device, dtype),
     )
+
+
+def _on(pair: tuple[SignedSum, SignedSum], device: torch.device, dtype: torch.dtype) -> tuple[SignedSum, SignedSum]:
+    return pair[0].to(device, dtype), pair[1].to(device, dtype)
 
 
 def fft_is_faster(grid: tuple[int, ...], modes: tuple[int, ...]) -> bool:
@@ -106,6 +113,7 @@ def _largest_prime(n: int) -> int:
     return largest
 
 
+@lru_cache(maxsize=64)  # a pure function of three numbers, asked for at every call of a network; not to be written to
 def _matrices(n: int, m: int, period: float | None) -> tuple[Array, Array]:
     """Analysis `(2m - 1, n)` with quadrature weights, and synthesis `(n, 2m - 1)`, of one axis."""
     points = n if period is None else (n - 1) * period
@@ -118,9 +126,22 @@ def _matrices(n: int, m: int, period: float | None) -> tuple[Array, Array]:
     return basis * weight, np.ascontiguousarray(basis.T)
 
 
-def _doubled(c: Tensor) -> Tensor:
-    """Each pair {k, -k} counted twice, k = 0 once."""
-    return torch.cat([c[:1], 2 * c[1:]])
+class AddProduct(torch.autograd.Function):
+    """`onto + matrix t` written over `onto`, of which (rows, rest) is a view; autograd's own would copy it twice."""
+
+    @staticmethod
+    def forward(ctx: Any, onto: Tensor, matrix: Tensor, t: Tensor) -> Tensor:
+        """The sum; `matrix` is a constant."""
+        ctx.matrix = matrix
+        ctx.mark_dirty(onto)
+        onto.view(len(matrix), t.shape[1]).addmm_(matrix, t)
+        return onto
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, Tensor]:
+        """The gradient itself, and the transposed product."""
+        flat = grads[0].reshape(len(ctx.matrix), grads[0].numel() // len(ctx.matrix))
+        return grads[0], None, ctx.matrix.T @ flat
 
 
 @dataclass(frozen=True)
@@ -131,31 +152,31 @@ class MatrixTransform(Transform):
     rows: Tensor | None
     analysis: tuple[Tensor, ...]
     synthesis: tuple[Tensor, ...]
-    fold: SignedSum
-    unfold: SignedSum
+    folds: tuple[SignedSum, SignedSum]
+    #: The same with each pair {k, -k} counted twice.
+    doubled: tuple[SignedSum, SignedSum]
 
     def analyse(self, v: Tensor) -> Tensor:
         """Axis by axis; the leading axis first, because it is one large product."""
         columns = v.shape[-2:]
-        t = self._along_axes(self.analysis, v.reshape(self.grid[0], -1))
-        return Fold.apply(t.reshape(-1, columns.numel()), self.fold, self.unfold).reshape(-1, 2, *columns)
+        t, done = self.analysis[0] @ v.reshape(self.grid[0], -1), len(self.analysis[0])
+        for matrix in self.analysis[1:]:
+            t = torch.bmm(matrix.expand(done, -1, -1), t.reshape(done, matrix.shape[1], -1))
+            done *= len(matrix)
+        return Fold.apply(t.reshape(-1, prod(columns)), *self.folds).reshape(-1, 2, *columns)
 
-    def synthesise(self, c: Tensor) -> Tensor:
-        """The transposed sums and differences, then axis by axis."""
-        columns = c.shape[-2:]
-        t = Fold.apply(_doubled(c).reshape(-1, columns.numel()), self.unfold, self.fold)
-        sizes = [s.shape[1] for s in self.synthesis]
-        return self._along_axes(self.synthesis, t.reshape(sizes[0], -1)).reshape(*self.grid, *columns)
-
-    @staticmethod
-    def _along_axes(matrices: tuple[Tensor, ...], t: Tensor) -> Tensor:
-        """Products along each axis of `(n_1, rest)`, in turn."""
-        t, done = matrices[0] @ t, matrices[0].shape[0]
-        for matrix in matrices[1:]:
-            t = torch.matmul(matrix, t.reshape(done, matrix.shape[1], -1))
-            done *= matrix.shape[0]
-            t = t.reshape(done, -1)
-        return t
+    def synthesise(self, c: Tensor, onto: Tensor | None = None) -> Tensor:
+        """The transposed sums and differences, then axis by axis; the leading axis last."""
+        columns, there = c.shape[-2:], self.doubled[1]
+        t = Fold.apply(c.reshape(-1, prod(columns)), there, self.doubled[0])
+        done = len(t)
+        for matrix in reversed(self.synthesis[1:]):
+            done //= matrix.shape[1]
+            t = torch.bmm(matrix.expand(done, -1, -1), t.reshape(done, matrix.shape[1], -1))
+        t = t.reshape(self.synthesis[0].shape[1], -1)
+        if onto is not None:
+            return AddProduct.apply(onto, self.synthesis[0], t)
+        return (self.synthesis[0] @ t).reshape(*self.grid, *columns)
 
     def transposed(self) -> "MatrixTransform":
         """Analysis by the transposed synthesis and the other way round."""
@@ -167,17 +188,13 @@ class MatrixTransform(Transform):
 
     def cost(self, columns_in: int, columns_out: int, itemsize: int) -> Cost:
         """The products along the axes."""
-        there = [(a.shape[0], a.shape[1]) for a in self.analysis]
-        return _axes_cost(there, columns_in, itemsize) + _axes_cost([(n, m) for m, n in there], columns_out, itemsize)
-
-
-def _axes_cost(sizes: list[tuple[int, int]], columns: int, itemsize: int) -> Cost:
-    total, done = Cost(0, 0), 1
-    for axis, (rows, inner) in enumerate(sizes):
-        rest = prod(n for _, n in sizes[axis + 1 :]) * columns
-        total += product_cost(rows, inner, rest, itemsize, copies=done)
-        done *= rows
-    return total
+        total, done = Cost(0, 0), 1
+        for axis, (many, n) in enumerate(tuple(a.shape) for a in self.analysis):
+            rest = prod(self.grid[axis + 1 :])
+            total += product_cost(many, n, rest * columns_in, itemsize, copies=done)
+            total += product_cost(n, many, rest * columns_out, itemsize, copies=done)
+            done *= many
+        return total
 
 
 @dataclass(frozen=True)
@@ -213,7 +230,7 @@ class FFTTransform(Transform):
         spectrum = torch.fft.rfftn(v, dim=self._axes, norm="forward").flatten(0, len(self.grid) - 1)
         return self.factor * torch.view_as_real(spectrum[self.low]).movedim(-1, 1)
 
-    def synthesise(self, c: Tensor) -> Tensor:
+    def synthesise(self, c: Tensor, onto: Tensor | None = None) -> Tensor:
         """The low frequencies and their mirror images among zeros, then the inverse FFT."""
         z = torch.view_as_complex((c / self.factor).movedim(1, -1).contiguous())
         half = (self.grid[0] // 2 + 1, *self.grid[1:])
@@ -221,7 +238,8 @@ class FFTTransform(Transform):
         spectrum = spectrum.index_copy(0, self.low, z).index_copy(0, self.mirror, z[self.mirrored].conj())
         spectrum = spectrum.reshape(*half, *z.shape[1:])
         sizes = [self.grid[axis] for axis in self._axes]
-        return torch.fft.irfftn(spectrum, s=sizes, dim=self._axes, norm="forward")
+        v = torch.fft.irfftn(spectrum, s=sizes, dim=self._axes, norm="forward")
+        return v if onto is None else onto.add_(v)
 
     def transposed(self) -> "FFTTransform":
         """The same up to the number of points, because the points are equidistant."""
