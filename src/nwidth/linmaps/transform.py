@@ -158,22 +158,26 @@ class MatrixTransform(Transform):
 
     def analyse(self, v: Tensor) -> Tensor:
         """Axis by axis; the leading axis first, because it is one large product."""
-        columns = v.shape[-2:]
-        t, done = self.analysis[0] @ v.reshape(self.grid[0], -1), len(self.analysis[0])
+        columns, rest = v.shape[-2:], prod(v.shape[1:])  # sizes are spelled out: a batch may be empty
+        t, done = self.analysis[0] @ v.reshape(self.grid[0], rest), len(self.analysis[0])
         for matrix in self.analysis[1:]:
-            t = torch.bmm(matrix.expand(done, -1, -1), t.reshape(done, matrix.shape[1], -1))
+            rest //= matrix.shape[1]
+            t = torch.bmm(matrix.expand(done, -1, -1), t.reshape(done, matrix.shape[1], rest))
             done *= len(matrix)
-        return Fold.apply(t.reshape(-1, prod(columns)), *self.folds).reshape(-1, 2, *columns)
+        c = Fold.apply(t.reshape(done, rest), *self.folds)
+        return c.reshape(len(c) // 2, 2, *columns)
 
     def synthesise(self, c: Tensor, onto: Tensor | None = None) -> Tensor:
         """The transposed sums and differences, then axis by axis; the leading axis last."""
         columns, there = c.shape[-2:], self.doubled[1]
-        t = Fold.apply(c.reshape(-1, prod(columns)), there, self.doubled[0])
+        rest = prod(columns)
+        t = Fold.apply(c.reshape(2 * len(c), rest), there, self.doubled[0])
         done = len(t)
         for matrix in reversed(self.synthesis[1:]):
             done //= matrix.shape[1]
-            t = torch.bmm(matrix.expand(done, -1, -1), t.reshape(done, matrix.shape[1], -1))
-        t = t.reshape(self.synthesis[0].shape[1], -1)
+            t = torch.bmm(matrix.expand(done, -1, -1), t.reshape(done, matrix.shape[1], rest))
+            rest *= len(matrix)
+        t = t.reshape(done, rest)
         if onto is not None:
             return AddProduct.apply(onto, self.synthesis[0], t)
         return (self.synthesis[0] @ t).reshape(*self.grid, *columns)
