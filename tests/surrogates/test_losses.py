@@ -160,6 +160,15 @@ def test_the_negative_norm_of_a_mesh_is_its_riesz_map_and_has_a_gradient():
         loss_on(Points((5,)), "h-1")
 
 
+@pytest.mark.parametrize("name", ["h1", "l2", "lp", "h-1"])
+def test_an_error_of_zero_has_the_gradient_zero(name):
+    u = drawn(2, 1, 9).float()
+    v = u.clone().requires_grad_()
+    value = loss_on(Grid((8,)), name, p=3.0)(v, u).sum()
+    value.backward()
+    assert value < 1e-9 and torch.equal(v.grad, torch.zeros_like(u))
+
+
 def test_norms_that_a_space_lacks_are_refused():
     with pytest.raises(InputError, match="needs fields on a grid"):
         loss_on(Points((5,)), "h1")

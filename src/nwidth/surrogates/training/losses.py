@@ -15,6 +15,9 @@ from nwidth.surrogates.training.quadrature import Axis, EqualMeasure, GridMeasur
 #: (prediction, target), both `(B, C, ...)`, to the error of every sample, `(B,)`.
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
+#: Added under roots, which have no derivative at zero: an error that is exactly zero has the gradient zero.
+_TINY = 1e-30
+
 
 def loss_for(training: Training, encoding: Encoding, space: FunctionSpace) -> Loss:
     """The loss that `training` names, for fields of this space. Raises InputError where the space lacks the norm."""
@@ -36,7 +39,7 @@ def relative(squared: Callable[[Tensor], Tensor]) -> Loss:
     """`‖v - u‖ / ‖u‖` from the square of a norm, `(B, C, ...)` to `(B,)`."""
 
     def loss(prediction: Tensor, target: Tensor) -> Tensor:
-        return (squared(prediction - target) / squared(target)).sqrt()
+        return (squared(prediction - target) / squared(target) + _TINY).sqrt()
 
     return loss
 
@@ -48,7 +51,7 @@ def relative_lp(p: float = 2.0, measure: Measure | None = None) -> Loss:
         return relative(lambda v: rule.integrate(v.square()))
 
     def loss(prediction: Tensor, target: Tensor) -> Tensor:
-        return (_power(prediction - target, p, rule) / _power(target, p, rule)) ** (1 / p)
+        return (_power(prediction - target, p, rule) / _power(target, p, rule) + _TINY) ** (1 / p)
 
     return loss
 

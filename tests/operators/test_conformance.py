@@ -1,0 +1,82 @@
+"""Every operator of the package passes the public conformance suite."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import nwidth as nw
+from nwidth.operators import StorableModule
+from nwidth.testing.operators import OperatorConformance
+
+
+class Checked(OperatorConformance):
+    """The suite with the exports, which take seconds each, in the slow tier."""
+
+    @pytest.mark.slow
+    def test_onnx(self):
+        super().test_onnx()
+
+    @pytest.mark.slow
+    def test_torch_export(self):
+        super().test_torch_export()
+
+    @pytest.mark.slow
+    def test_learns_in_half_precision(self):
+        super().test_learns_in_half_precision()
+
+
+class TestFNO(Checked):
+    def fitter(self, training):
+        return nw.operators.FNO(modes=4, width=8, layers=2, training=training)
+
+    def test_onnx(self):  # one in the fast tier
+        OperatorConformance.test_onnx(self)
+
+
+class TestFFNO(Checked):
+    def fitter(self, training):
+        return nw.operators.FFNO(modes=4, width=8, layers=2, training=training)
+
+
+class TestUNet(Checked):
+    def fitter(self, training):
+        return nw.operators.UNet(width=4, levels=2, training=training)
+
+
+class TestDeepONet(Checked):
+    resolutions = ()
+
+    def fitter(self, training):
+        return nw.operators.DeepONet(training=training)
+
+
+class TestPODDeepONet(Checked):
+    resolutions = ()
+
+    def fitter(self, training):
+        return nw.operators.PODDeepONet(training=training)
+
+
+class Net(StorableModule):
+    """A user's own module."""
+
+    kind = "tests-net"
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.width = width
+        self.layers = nn.Sequential(nn.Conv2d(1, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, 1, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+    def config(self) -> dict:
+        return {"width": self.width}
+
+
+class TestWrapped(Checked):
+    kinds = (Net,)
+
+    def fitter(self, training):
+        torch.manual_seed(0)
+        return nw.wrap(Net(4), training)
