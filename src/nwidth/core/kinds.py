@@ -81,6 +81,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "series-network": "nwidth.operators.boundaries.architecture:SeriesArchitecture",
         "factorised-network": "nwidth.operators.ffno:FactorisedArchitecture",
         "fno": "nwidth.operators.fno:FNOSurrogate",
+        "mgno": "nwidth.operators.mgno:MgNOArchitecture",
         "unet": "nwidth.operators.unet:UNetArchitecture",
         "evolved": "nwidth.operators.evolution_surrogate:Evolved",
         "deeponet": "nwidth.operators.deeponet:DeepONetArchitecture",
@@ -89,6 +90,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "pod-deeponet-surrogate": "nwidth.operators.pod_deeponet:PODSurrogate",
         "own-module": "nwidth.operators.own_module:ModuleArchitecture",
         "measured": "nwidth.operators.measuring:Measured",
+        "tensor-network": "nwidth.operators.tfno:TensorArchitecture",
         "wrapped": "nwidth.operators.wrap:WrappedSurrogate",
         # certificates
         "residual-certificate": "nwidth.certificates.residual:ResidualCertificate",

@@ -20,7 +20,8 @@ from nwidth.linmaps.transform import MatrixTransform, Transform
 def analyse(v: Tensor, inward: Tensor, prepared: Transform) -> Tensor:
     """Coefficients `(H + 1, 2, B, r)` of `v inward`, from `(*grid, B, C)` and `(C, r)`."""
     grid, batch, rank = prepared.grid, v.shape[-2], inward.shape[1]
-    u = Reduce.apply(v.reshape(-1, len(inward)), inward)
+    flat = v.reshape(-1, len(inward))
+    u = Reduce.apply(flat, inward) if _by_hand(v) else inward.T @ flat.T
     if not isinstance(prepared, MatrixTransform) or len(grid) == 1:
         return prepared.analyse(u.T.contiguous().view(*grid, batch, rank))
     first = prepared.analysis[0]
@@ -47,7 +48,14 @@ def synthesise(c: Tensor, outward: Tensor, prepared: Transform, onto: Tensor | N
         last = prepared.synthesis[0]
         t = t.view(-1, batch, rank).permute(2, 0, 1).reshape(rank, last.shape[1], -1)
         u = torch.bmm(last.expand(rank, -1, -1), t).view(rank, -1)
-    return Restored.apply(u, outward).view(shape) if onto is None else RestoredOnto.apply(onto, u, outward)
+    if onto is not None:
+        return RestoredOnto.apply(onto, u, outward)
+    return (Restored.apply(u, outward) if _by_hand(u) else u.T @ outward).view(shape)
+
+
+def _by_hand(x: Tensor) -> bool:
+    """Whether derivatives are written by hand: not where a graph is recorded, nor under autocast."""
+    return not torch.compiler.is_compiling() and not torch.is_autocast_enabled(x.device.type)
 
 
 class Reduce(torch.autograd.Function):

@@ -206,7 +206,7 @@ class TensorTrainWeights(SpectralWeights):
     ):
         super().__init__(channels, modes, layers)
         sizes = frequency_sizes(self.modes)
-        _check_ranks("tensor train", ranks, tuple(_largest_ranks(channels, sizes)))
+        _check_ranks("tensor train", ranks, tuple(largest_ranks(channels, sizes)))
         _check_ranks("tensor train, layers", () if shared is None else (shared,), () if shared is None else (layers,))
         scale = channels[1] ** -0.5 if scale is None else scale
         trains = shared or layers
@@ -302,7 +302,7 @@ def _first(matrix: Tensor, tensor: Tensor) -> Tensor:
     return (matrix @ tensor.flatten(1)).reshape(len(matrix), *tensor.shape[1:])
 
 
-def _largest_ranks(channels: tuple[int, int], sizes: tuple[int, ...]) -> list[int]:
+def largest_ranks(channels: tuple[int, int], sizes: tuple[int, ...]) -> list[int]:
     """Ranks of a train beyond which nothing is gained."""
     all_sizes = (channels[1], *sizes, channels[0])
     return [min(prod(all_sizes[:j]), prod(all_sizes[j:])) for j in range(1, len(all_sizes))]

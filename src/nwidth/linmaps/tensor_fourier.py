@@ -191,12 +191,20 @@ def convolve(
     order = order or best_order(Sizes.of(factors, prepared, _TYPICAL), prepared)
     factors = factors.at(prepared.rows)
     if order.whole:
-        return prepared.synthesise(Mixing.apply(prepared.analyse(v), *factors.dense()), onto)
+        return prepared.synthesise(_mixed(prepared.analyse(v), *factors.dense()), onto)
     c = reduced.analyse(v, factors.inward, prepared) if order.inward else times(prepared.analyse(v), factors.inward)
-    mixed = _scaled(c, factors) if factors.diagonal else Mixing.apply(c, factors.real, factors.imag)
+    mixed = _scaled(c, factors) if factors.diagonal else _mixed(c, factors.real, factors.imag)
     if order.outward:
         return reduced.synthesise(mixed, factors.outward, prepared, onto)
     return prepared.synthesise(times(mixed, factors.outward), onto)
+
+
+def _mixed(c: Tensor, real: Tensor, imag: Tensor) -> Tensor:
+    """`(H + 1, 2, B, r_in)` times a complex matrix per frequency, all in the precision that autocast wants."""
+    if torch.is_autocast_enabled(c.device.type):
+        wanted = torch.get_autocast_dtype(c.device.type)
+        c, real, imag = c.to(wanted), real.to(wanted), imag.to(wanted)
+    return Mixing.apply(c, real, imag)
 
 
 def _scaled(c: Tensor, factors: Factors) -> Tensor:

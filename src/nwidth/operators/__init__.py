@@ -10,9 +10,11 @@ from nwidth.operators.fitting import FromData
 from nwidth.operators.fno import FNO, FNOSurrogate
 from nwidth.operators.frame import Frame
 from nwidth.operators.measuring import Measured, Measuring
+from nwidth.operators.mgno import MgNO
 from nwidth.operators.network import FourierNetwork
 from nwidth.operators.pod_deeponet import PODDeepONet
 from nwidth.operators.surrogate import NeuralSurrogate
+from nwidth.operators.tfno import TFNO
 from nwidth.operators.unet import UNet
 from nwidth.operators.wrap import StorableModule, Wrapped, WrappedSurrogate, wrap
 from nwidth.surrogates.training import Training
@@ -20,6 +22,7 @@ from nwidth.surrogates.training import Training
 __all__ = [
     "FFNO",
     "FNO",
+    "TFNO",
     "Architecture",
     "DeepONet",
     "Evolved",
@@ -31,6 +34,7 @@ __all__ = [
     "FromData",
     "Measured",
     "Measuring",
+    "MgNO",
     "NeuralSurrogate",
     "OperatorFitter",
     "OperatorSurrogate",
