@@ -49,8 +49,9 @@ def to_exported_program(
     fitted set by default. Of a surrogate that is more than one pass through a network (a rollout in time), the network
     is exported with its normalisation and boundary values: input `x` and output as those of `surrogate.module`.
 
-    Raises InputError for a surrogate that is no single network, or parameters that cannot be drawn; WorkError where
-    the program deviates from `surrogate.predict` by more than `tol` (largest deviation over largest value).
+    Raises InputError for a surrogate that is no neural operator, or parameters that cannot be drawn; WorkError where
+    torch cannot export the network, or the program deviates from `surrogate.predict` by more than `tol` (the largest
+    deviation over the largest value).
     """
     module, inputs, expected = _case(surrogate, mu)
     program = _program(module, inputs)
@@ -125,10 +126,16 @@ def _case(surrogate: NeuralSurrogate, mu: Mu | None) -> tuple[PhysicalModule | N
 
 def _program(module: PhysicalModule | NetworkModule, inputs: dict[str, Tensor]) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch", min=1, max=2**20)
-    with torch.no_grad(), _quiet():
-        return torch.export.export(
-            module, (inputs,), dynamic_shapes=({name: {0: batch} for name in inputs},), strict=False
-        )
+    shapes = {name: {0: batch} for name in inputs}
+    try:
+        with torch.no_grad(), _quiet():
+            return torch.export.export(module, (inputs,), dynamic_shapes=(shapes,), strict=False)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[:3]
+        raise WorkError(
+            f"{type(module.module.network).__name__} cannot be exported for any size of a batch: {' '.join(reason)} "
+            "(a batch has x.shape[0] samples: len(x) makes a fixed number of it, and so does a condition on its size)"
+        ) from error
 
 
 def _first(inputs: Mapping[str, Tensor], rows: int) -> dict[str, Tensor]:

@@ -134,7 +134,7 @@ class UNetwork(nn.Module):
     def on_its_grid(self, x: Tensor) -> Tensor:
         """The convolutions on the grid of x, of any size."""
         given = coordinates(self.axes, tuple(x.shape[2:]), x)
-        v = self.lift(torch.cat([x, given.expand(len(x), *given.shape)], dim=1))
+        v = self.lift(torch.cat([x, given.expand(x.shape[0], *given.shape)], dim=1))
         kept = []
         for number, level in enumerate(self.encoder):
             v = level(self.down[number - 1](v) if number else v)

@@ -129,11 +129,18 @@ class OperatorConformance:
             again = load(Path(folder) / "model.nwidth", kinds=self.kinds)
         np.testing.assert_array_equal(again.predict(mu).field, surrogate.predict(mu).field)
 
-    def test_learns_in_half_precision(self) -> None:
-        """Training under autocast: finite losses, close to those in single precision."""
-        halves, singles = (self.fit(Training(epochs=1, batch=8, precision=p)) for p in ("bfloat16", "float32"))
-        _require(bool(np.isfinite(halves.history.train).all()), "a loss that is not finite")
-        np.testing.assert_allclose(halves.history.train, singles.history.train, rtol=0.1)
+    def test_works_in_half_precision(self) -> None:
+        """Training under autocast has finite losses; the network's answers under autocast are close to the others."""
+        learned = self.fit(Training(epochs=1, batch=8, precision="bfloat16"))
+        _require(bool(np.isfinite(learned.history.train).all()), "a loss that is not finite")
+        surrogate = self.trained()
+        x = self.input_of(surrogate)[:, : surrogate.module.channels[1]]
+        with torch.no_grad():
+            single = surrogate.module.raw(x)
+            with torch.autocast("cpu", torch.bfloat16):
+                half = surrogate.module.raw(x).float()
+        off = float(torch.linalg.vector_norm(half - single) / torch.linalg.vector_norm(single))
+        _require(off < 0.05, f"half precision changes the network's output by {off:.1%}")
 
     def test_torch_export(self) -> None:
         """`torch.export`, any batch."""
