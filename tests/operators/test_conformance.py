@@ -31,9 +31,6 @@ class TestFNO(Checked):
     def fitter(self, training):
         return nw.operators.FNO(modes=4, width=8, layers=2, training=training)
 
-    def test_onnx(self):  # one in the fast tier
-        OperatorConformance.test_onnx(self)
-
 
 class TestFFNO(Checked):
     def fitter(self, training):
