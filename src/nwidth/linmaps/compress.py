@@ -53,7 +53,7 @@ def compress(
     if not tried:
         raise InputError("no kind applies: " + "; ".join(passed_over))
     if goal.budget is not None:
-        return min(tried, key=lambda pair: pair[1])
+        return min(tried, key=lambda pair: (max(pair[1], rounding(source)), parameter_count(pair[0])))
     return _smallest(tried, parameter_count(source), goal, rounding(source))
 
 

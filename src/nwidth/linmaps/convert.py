@@ -34,6 +34,7 @@ def to_dense(linear_map: LinearMap, piece: int = _PIECE) -> Tensor:
     return torch.cat(columns).T
 
 
+@torch.no_grad()
 def relative_error(approximation: LinearMap, source: LinearMap, *, seed: int = 0) -> float:
     """`‖A - B‖_F / ‖A‖_F` for the map A = `source`: exact up to `EXACT` rows or columns.
 
