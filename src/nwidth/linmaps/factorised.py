@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nwidth.core.arrays import Real
 from nwidth.core.errors import InputError
+from nwidth.linmaps.axis_products import product_along
 from nwidth.linmaps.base import Cost, LinearMap, MapShape, by_parts, product_cost
 from nwidth.linmaps.basis import Basis, checked_bases
 
@@ -153,17 +154,10 @@ def _sum(v: Tensor, prepared: tuple[AxisTransform, ...], weights: list[Tensor], 
     total: Tensor | None = None
     for axis, transform in enumerate(prepared):
         before, n = prod(grid[:axis]), grid[axis]
-        t = _product(transform.analysis, v.reshape(before, n, -1), None)
+        t = product_along(transform.analysis, v.reshape(before, n, -1))
         mixed = _mixed(t.unflatten(-1, (-1, inp)), transform, weights[axis], turns.get(str(axis)))
-        total = _product(transform.synthesis, mixed.flatten(-2), total)
+        total = product_along(transform.synthesis, mixed.flatten(-2), total)
     return total.reshape(*grid, batch, -1)  # type: ignore[union-attr]
-
-
-def _product(matrix: Tensor, t: Tensor, onto: Tensor | None) -> Tensor:
-    """A matrix times the middle axis of `(before, n, after)`, added to `onto` where it is given."""
-    if onto is not None:
-        return onto.view(len(t), len(matrix), -1).baddbmm_(matrix.expand(len(t), -1, -1), t)
-    return (matrix @ t[0])[None] if len(t) == 1 else torch.matmul(matrix, t)
 
 
 def _mixed(t: Tensor, transform: AxisTransform, weight: Tensor, turn: Tensor | None) -> Tensor:

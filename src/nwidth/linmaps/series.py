@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nwidth.core.errors import InputError
+from nwidth.linmaps.axis_products import product_along
 from nwidth.linmaps.base import Cost, LinearMap, MapShape, by_parts, product_cost
 from nwidth.linmaps.basis import Basis, box_rows, checked_bases
 from nwidth.linmaps.half_space import Fold, SignedSum, folding, frequencies, rows_of
@@ -80,10 +81,7 @@ def _along_axes(matrices: tuple[Tensor, ...], t: Tensor, onto: Tensor | None) ->
     """Products along each axis of `(n_1, rest)`, in turn, the last one added to `onto`."""
     done, last = 1, len(matrices) - 1
     for axis, matrix in enumerate(matrices):
-        t = t.reshape(done, matrix.shape[1], -1)
-        if axis == last and onto is not None:
-            return onto.view(done, len(matrix), -1).baddbmm_(matrix.expand(done, -1, -1), t)
-        t = matrix @ t[0] if done == 1 else torch.matmul(matrix, t)
+        t = product_along(matrix, t.reshape(done, matrix.shape[1], -1), onto if axis == last else None)
         done *= len(matrix)
     return t
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nwidth.core.errors import InputError
@@ -16,11 +15,15 @@ from nwidth.operators.boundaries.network import lifted
 from nwidth.operators.fitting import BoundaryChoice
 from nwidth.operators.frame import Frame
 from nwidth.operators.network import piece_size
+from nwidth.operators.pointwise import perceptron
 from nwidth.surrogates.training import Training
 
 
 class FactorisedLayer(nn.Module):
-    """`L v = v + W₂ σ(W₁ K v + b₁) + b₂` for grid-first tensors `(*grid, B, width)`, K a sum of maps along the axes."""
+    """`L v = v + W₂ σ(W₁ K v + b₁) + b₂` for grid-first tensors `(*grid, B, width)`, K a sum of maps along the axes.
+
+    `forward` may write over v: the derivatives need K v alone.
+    """
 
     def __init__(self, width: int, expansion: int, spectral: FactorisedSeries):
         super().__init__()
@@ -30,7 +33,10 @@ class FactorisedLayer(nn.Module):
 
     def forward(self, v: Tensor, transform: tuple[AxisTransform, ...]) -> Tensor:
         """`L v`."""
-        return v + self.outer(F.gelu(self.inner(self.spectral.convolve(v, transform))))
+        hidden, out = (self.inner.weight, self.inner.bias), (self.outer.weight, self.outer.bias)
+        # of a view that is written over, autograd would know the values beside it, but not the way to K v
+        rest = v.clone() if v._is_view() else v
+        return perceptron(self.spectral.convolve(v, transform), hidden, out, onto=rest)
 
 
 class FactorisedNetwork(nn.Module):
@@ -73,7 +79,8 @@ class FactorisedNetwork(nn.Module):
         transform = self.layers[0].spectral.transform(tuple(x.shape[2:]))  # type: ignore[union-attr, operator]
         for layer in self.layers:
             v = layer(v, transform)
-        return self.project(F.gelu(self.hidden(v))).movedim((-2, -1), (0, 1))
+        hidden, out = (self.hidden.weight, self.hidden.bias), (self.project.weight, self.project.bias)
+        return perceptron(v, hidden, out).movedim((-2, -1), (0, 1))
 
 
 def _spectral(width: int, modes: tuple[int, ...], axes: tuple[AxisSeries, ...]) -> FactorisedSeries:

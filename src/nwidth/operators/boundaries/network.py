@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nwidth.linmaps.series import SeriesTransform, TruncatedSeries
+from nwidth.operators.block import FourierLayer
 from nwidth.operators.boundaries.axes import AxisSeries
-from nwidth.operators.network import FourierLayer
+from nwidth.operators.pointwise import perceptron, split
 
 
 class SeriesLayer(nn.Module):
@@ -22,9 +23,10 @@ class SeriesLayer(nn.Module):
         for parameter in self.spectral.parameters():
             nn.init.normal_(parameter, std=0.3 / width)  # as FourierLayer
 
-    def forward(self, v: Tensor, transform: SeriesTransform) -> Tensor:
-        """`L v`; the last product of the synthesis adds to the pointwise part in place."""
-        return self.spectral.convolve(v, transform, onto=self.pointwise(v))
+    def forward(self, v: Tensor, transform: SeriesTransform, *, activated: bool = False) -> Tensor:
+        """`L v`, or `L σ(v)`; the last product of the synthesis adds to the pointwise part in place."""
+        v, y, _ = split(v, self.pointwise.weight, self.pointwise.bias, None, None, activated=activated)
+        return self.spectral.convolve(v, transform, onto=y)
 
 
 class SeriesNetwork(nn.Module):
@@ -60,8 +62,9 @@ class SeriesNetwork(nn.Module):
         v = lifted(x, self.lift, self.axes if self.coordinates else ())
         transform = self.layers[0].spectral.transform(tuple(x.shape[2:]))  # type: ignore[union-attr, operator]
         for number, layer in enumerate(self.layers):
-            v = layer(F.gelu(v) if number else v, transform)
-        return self.project(F.gelu(self.hidden(v))).movedim((-2, -1), (0, 1))
+            v = layer(v, transform, activated=number > 0)
+        hidden, out = (self.hidden.weight, self.hidden.bias), (self.project.weight, self.project.bias)
+        return perceptron(v, hidden, out).movedim((-2, -1), (0, 1))
 
 
 def _layer(width: int, modes: tuple[int, ...], axes: tuple[AxisSeries, ...]) -> nn.Module:
@@ -72,17 +75,12 @@ def _layer(width: int, modes: tuple[int, ...], axes: tuple[AxisSeries, ...]) -> 
 
 
 def lifted(x: Tensor, lift: nn.Linear, axes: tuple[AxisSeries, ...]) -> Tensor:
-    """Input and coordinates in more channels, `(B, C, *grid)` to `(*grid, B, width)`.
-
-    The part of the coordinates is the same for the whole batch and is formed once.
-    """
-    grid = tuple(x.shape[2:])
-    field = x.movedim((0, 1), (-2, -1))
-    if not axes:
-        return lift(field)
-    field_weight, coordinate_weight = lift.weight.split([x.shape[1], lift.in_features - x.shape[1]], dim=1)
-    fixed = F.linear(coordinates_on(grid, axes, x), coordinate_weight, lift.bias)
-    return F.linear(field, field_weight) + fixed.unsqueeze(-2)
+    """Input and coordinates in more channels, `(B, C, *grid)` to `(*grid, B, width)`."""
+    v = x.movedim((0, 1), (-2, -1))
+    if axes:
+        coordinates = coordinates_on(tuple(x.shape[2:]), axes, x).unsqueeze(-2)
+        v = torch.cat([v, coordinates.expand(*v.shape[:-1], -1)], dim=-1)
+    return F.linear(v, lift.weight, lift.bias)
 
 
 def coordinates_on(grid: tuple[int, ...], axes: tuple[AxisSeries, ...], like: Tensor) -> Tensor:
