@@ -54,9 +54,8 @@ class MultigridNetwork(nn.Module):
     def on_its_grid(self, x: Tensor) -> Tensor:
         """The stencils on the grid of x, of any size."""
         v = self.lift(x)
-        for number, (cycle, matrix) in enumerate(zip(self.cycles, self.pointwise, strict=True)):
-            v = F.gelu(v) if number else v
-            v = cycle(v) + matrix(v)
+        for cycle, matrix in zip(self.cycles, self.pointwise, strict=True):
+            v = F.gelu(cycle(v) + matrix(v))
         return self.project(v)
 
 
