@@ -17,6 +17,8 @@ CANDIDATES: Mapping[str, str] = MappingProxyType(
         "low-rank": "nwidth.linmaps.low_rank:LowRank",
         "sparse-low-rank": "nwidth.linmaps.sparse_low_rank:SparseLowRank",
         "kronecker": "nwidth.linmaps.kronecker:Kronecker",
+        "tucker": "nwidth.linmaps.tucker:Tucker",
+        "tensor-train": "nwidth.linmaps.tensor_train:TensorTrain",
     }
 )
 

@@ -66,7 +66,9 @@ def ranks_for(
     """The largest ranks with at most `share` of the dense layer's parameters; fewer channels first.
 
     Tucker: the channels alone, because that shortens both transforms and the mixing; frequencies too where even one
-    channel would be too many. Raises InputError where nothing fits.
+    channel would be too many. From 8 on, ranks of channels are multiples of 4, which is what processors do best (10
+    channels take 1.25 times as long as 8): with 32 channels, 10 % are ranks of 8, which are 6.3 %.
+    Raises InputError where nothing fits.
     """
     budget = share * channels[0] * channels[1] * prod(2 * m - 1 for m in modes)
     if factorization == "cp":
@@ -75,8 +77,13 @@ def ranks_for(
         return _train_ranks(channels, modes, budget, share)
     most = _largest(lambda r: _tucker_size(channels, modes, (r, r)), budget, min(channels))
     if most:
-        return most, most
+        return (_even(most),) * 2
     return _small_tucker(channels, modes, budget, share)
+
+
+def _even(rank: int) -> int:
+    """The largest multiple of 4 up to a rank of 8 or more."""
+    return rank if rank < 8 else rank - rank % 4
 
 
 def _tucker_size(channels: tuple[int, int], modes: tuple[int, ...], ranks: tuple[int, ...]) -> int:
@@ -99,7 +106,7 @@ def _small_tucker(channels: tuple[int, int], modes: tuple[int, ...], budget: flo
 def _train_ranks(channels: tuple[int, int], modes: tuple[int, ...], budget: float, share: float) -> tuple[int, ...]:
     """The channels' ranks as for Tucker, and what is left for the ranks between frequencies."""
     sizes, limits = frequency_sizes(modes), largest_ranks(channels, frequency_sizes(modes))
-    outer = max(1, int(share**0.5 * min(channels)))
+    outer = _even(max(1, int(share**0.5 * min(channels))))
 
     def ranks(outer: int, inner: int) -> tuple[int, ...]:
         wanted = [outer, *[inner] * (len(sizes) - 1), outer]
