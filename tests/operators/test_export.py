@@ -76,7 +76,7 @@ def test_transfinite_interpolation_of_tensors_is_that_of_arrays(shape):
 class Anything(ParameterSpace):
     """Parameters of all shapes."""
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
     def sample(self, indices, seed):
         raise InputError("nothing to draw from")
