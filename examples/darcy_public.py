@@ -52,7 +52,7 @@ class Scale:
     width: int = 24
 
 
-FULL = Scale(849, 150, 40, 5, (2e-3, 5e-3, 1e-2, 2e-2), 20)
+FULL = Scale(849, 150, 30, 3, (2e-3, 5e-3, 1e-2), 20)
 QUICK = Scale(100, 40, 4, 1, (5e-3, 1e-2), 3, 4, 8)
 
 
@@ -104,7 +104,7 @@ def snapshots(path: Path, leave_out: list[int] | None = None) -> nw.Snapshots:
 
 def compete(scale: Scale, train: nw.Snapshots) -> list[Entry]:
     """Equal epochs for all, equal parameters where the name says so, then the wall time that ours took."""
-    terms = Terms(scale.rates, scale.trial_epochs, SEED)
+    terms = Terms(scale.rates, scale.trial_epochs, None, SEED)
     training = nw.Training(epochs=scale.epochs, batch=16, loss="h1", augment="square")
     entries = [enter(OURS, FNO(scale.modes, scale.width, training=training), train, None, terms)]
     seconds, size = entries[0].wall, entries[0].parameters

@@ -25,9 +25,10 @@ class Scale:
     test: int
     modes: int
     width: int
-    unet: int
+    unet: tuple[int, int]  # width and levels: about as much time per sample as the FNO
     epochs: int
     trial_epochs: int
+    trial_cells: int
     rates: tuple[float, ...]
     judged: int  # test cells on which cheaper full-order solvers are judged: one cell costs them up to half a second
 
@@ -36,8 +37,8 @@ class Scale:
         return self.train + self.calibrate + self.test
 
 
-FULL = Scale(Composite(), 400, 100, 100, 24, 24, 24, 16, 2, (2e-3, 5e-3, 1e-2), 24)
-QUICK = Scale(Composite(resolution=25, steps=1, tol=1e-4), 40, 20, 12, 8, 8, 8, 4, 1, (5e-3, 1e-2), 4)
+FULL = Scale(Composite(), 400, 100, 100, 24, 24, (16, 3), 12, 4, 120, (5e-3, 1e-2, 2e-2), 24)
+QUICK = Scale(Composite(resolution=25, steps=1, tol=1e-4), 40, 20, 12, 8, 8, (8, 2), 4, 2, 20, (5e-3, 1e-2), 4)
 SEED = 0
 
 

@@ -1,7 +1,5 @@
 """Radial return against an integrator of the rate equations, a closed form, and its tangent against differences."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp

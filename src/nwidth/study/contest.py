@@ -27,17 +27,19 @@ class Terms:
     """What is equal for all contestants.
 
     Every fitter that trains is tried with each of `rates` for `trial_epochs` epochs; the rate with the smallest
-    validation loss is kept (the test set is never looked at). `seed` splits and initialises; `run` says where.
+    validation loss is kept (the test set is never looked at). `trial_samples`: so many of the samples serve the trials;
+    None for all. `seed` splits and initialises; `run` says where.
     """
 
     rates: tuple[float, ...] = (2e-3, 5e-3, 1e-2)
     trial_epochs: int = 4
+    trial_samples: int | None = None
     seed: int = 0
     run: Run = field(default_factory=Run)
 
     def __post_init__(self) -> None:
-        if not self.rates or min(self.rates) <= 0 or self.trial_epochs < 1:
-            raise InputError(f"{self}: give learning rates above zero and at least one trial epoch")
+        if not self.rates or min(self.rates) <= 0 or self.trial_epochs < 1 or (self.trial_samples or 2) < 2:
+            raise InputError(f"{self}: give learning rates above zero, one trial epoch or more, two samples or more")
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,12 @@ def tuned(
     """
     if not _trains(fitter):
         return fitter, {}
-    losses = {}
+    losses, few = {}, min(terms.trial_samples or len(snapshots.good), len(snapshots.good))
+    (some,) = snapshots.split(few, seed=terms.seed)
     for rate in terms.rates:
         trial = _with_training(fitter, rate=rate, epochs=terms.trial_epochs)
         try:
-            surrogate = trial.fit(snapshots, problem, seed=terms.seed, run=terms.run)
+            surrogate = trial.fit(some, problem, seed=terms.seed, run=terms.run)
             losses[rate] = _history(surrogate).best
         except WorkError:
             losses[rate] = float("inf")
