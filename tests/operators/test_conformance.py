@@ -37,6 +37,16 @@ class TestFFNO(Checked):
         return nw.operators.FFNO(modes=4, width=8, layers=2, training=training)
 
 
+class TestTFNO(Checked):
+    def fitter(self, training):
+        return nw.operators.TFNO(modes=4, width=8, layers=2, training=training)
+
+
+class TestMgNO(Checked):
+    def fitter(self, training):
+        return nw.operators.MgNO(width=4, layers=2, training=training)
+
+
 class TestUNet(Checked):
     def fitter(self, training):
         return nw.operators.UNet(width=4, levels=2, training=training)

@@ -31,9 +31,9 @@ def state_arrays(module: nn.Module) -> dict[str, Array]:
 def load_state_arrays(module: nn.Module, arrays: Mapping[str, Array]) -> None:
     """Put arrays back, in their own precision. Raises InputError where names or shapes are not those of the module."""
     state = {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
-    for name, parameter in module.named_parameters():
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if name in state and state[name].dtype == torch.float64:  # `load_state_dict` would round to the module's
-            parameter.data = parameter.data.double()
+            tensor.data = tensor.data.double()
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
