@@ -135,6 +135,7 @@ def test_a_problem_says_where_it_starts(tmp_path):
     mu = problem.parameters.sample(range(6), 0)
     runs = Snapshots(problem.parameters, problem.space, mu, problem.exact(mu), times=problem.times)
     surrogate = Evolving(TINY).fit(runs, problem)
+    assert surrogate.module.boundary == "free"  # the ends change with time
     fresh = problem.parameters.sample(range(3), 1)
     np.testing.assert_array_equal(surrogate.predict(fresh).field[:, 0], problem.initial(fresh))
     save(surrogate, tmp_path / "heat.nwidth")
