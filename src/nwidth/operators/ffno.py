@@ -40,11 +40,11 @@ class FactorisedLayer(nn.Module):
 
 
 class FactorisedNetwork(nn.Module):
-    """`w = Q ∘ L_n ∘ ... ∘ L_1 ∘ P` with factorised layers (Tran, Mathews, Xie and Ong 2023, equations 6 to 8).
+    """`w = Q ∘ L_n ∘ ... ∘ L_1 ∘ P` with factorised layers (Tran, Mathews, Xie and Ong 2023, equations 4 and 7).
 
     P lifts the input and the coordinates to `width` channels, Q is a perceptron with one hidden layer at each node.
-    With `shared` all layers have the same spectral map. σ is GELU; the paper's second σ, after W₂, is left out, as it
-    is in the authors' program: without it a layer can lower a value as easily as raise it.
+    With `shared` all layers have the same spectral map. σ is GELU; a second σ, after W₂, is left out, as it is in the
+    authors' program: without it a layer can lower a value as easily as raise it.
 
     Input `(B, C_in, *grid)`, output `(B, C_out, *grid)` on any grid, always the same function.
     """
