@@ -27,35 +27,45 @@ class TuckerForm(NamedTuple):
         return self.core.numel() + sum(f.numel() for f in self.factors)
 
 
-def tucker(tensor: Tensor, tol: float, *, ranks: Sequence[int] = (), sweeps: int = 2) -> TuckerForm:
+def tucker(
+    tensor: Tensor, tol: float, *, ranks: Sequence[int] = (), sweeps: int = 2, keep: Sequence[int] = ()
+) -> TuckerForm:
     """A Tucker form with `‖T - T̃‖_F <= tol ‖T‖_F`, of ranks found mode by mode, or of given `ranks`.
+
+    The modes in `keep` are left as they are, with the identity as factor.
 
     Sequentially truncated higher-order singular values (Vannieuwenhoven, Vandebril and Meerbergen 2012): each mode may
     drop `tol² / d` of the energy, and what is left is never larger; then `sweeps` of orthogonal iteration at these
     ranks (De Lathauwer, De Moor and Vandewalle 2000), which only lower the error.
     """
-    allowed = (tol * float(torch.linalg.vector_norm(tensor))) ** 2 / tensor.ndim
+    allowed = (tol * float(torch.linalg.vector_norm(tensor))) ** 2 / max(tensor.ndim - len(keep), 1)
     core, factors = tensor, []
     for mode in range(tensor.ndim):
+        if mode in keep:
+            factors.append(torch.eye(tensor.shape[mode]).to(tensor))
+            continue
         left, values = _left(core, mode)
         left = left[:, : ranks[mode] if ranks else _rank(values, allowed)]
         core = _along(core, left.T, mode)
         factors.append(left)
     for _ in range(sweeps if tensor.ndim > 1 else 0):
-        factors = _improved(tensor, factors)
+        factors = _improved(tensor, factors, keep)
         core = tensor
         for mode, factor in enumerate(factors):
-            core = _along(core, factor.T, mode)
+            core = core if mode in keep else _along(core, factor.T, mode)
     return TuckerForm(core, tuple(factors))
 
 
-def tensor_train(tensor: Tensor, tol: float) -> list[Tensor]:
-    """Cars `(r_(k-1), n_k, r_k)` with `‖T - G_1 ⋯ G_d‖_F <= tol ‖T‖_F`, by TT-SVD (Oseledets 2011, algorithm 1)."""
+def tensor_train(tensor: Tensor, tol: float, *, ranks: Sequence[int] = ()) -> list[Tensor]:
+    """Cars `(r_(k-1), n_k, r_k)` with `‖T - G_1 ⋯ G_d‖_F <= tol ‖T‖_F`, or of ranks that are at most `ranks`.
+
+    TT-SVD (Oseledets 2011, algorithm 1).
+    """
     allowed = (tol * float(torch.linalg.vector_norm(tensor))) ** 2 / max(tensor.ndim - 1, 1)
     rest, rank, cars = tensor.reshape(1, -1), 1, []
     for n in tensor.shape[:-1]:
         left, values, right = torch.linalg.svd(rest.reshape(rank * n, -1), full_matrices=False)
-        keep = _rank(values, allowed)
+        keep = min(ranks[len(cars)], len(values)) if ranks else _rank(values, allowed)
         cars.append(left[:, :keep].reshape(rank, n, keep))
         rest, rank = values[:keep, None] * right[:keep], keep
     return [*cars, rest.reshape(rank, tensor.shape[-1], 1)]
@@ -98,7 +108,7 @@ def khatri_rao(factors: Sequence[Tensor]) -> Tensor:
 
 def within_budget(make: Callable[[float], Found], size: Callable[[Found], int], budget: int) -> Found:
     """The form of the smallest tolerance with at most `budget` numbers. Raises InputError where there is none."""
-    low, high = 0.0, 1.0
+    low, high = 0.0, 4.0  # every mode may drop everything: ranks of 1
     best = make(high)
     if size(best) > budget:
         raise InputError(f"the smallest form has {size(best)} parameters, the budget is {budget}")
@@ -130,13 +140,15 @@ def _along(tensor: Tensor, matrix: Tensor, mode: int) -> Tensor:
     return torch.tensordot(matrix, tensor, dims=([1], [mode])).movedim(0, mode)
 
 
-def _improved(tensor: Tensor, factors: list[Tensor]) -> list[Tensor]:
+def _improved(tensor: Tensor, factors: list[Tensor], keep: Sequence[int]) -> list[Tensor]:
     """Every factor the best for the others."""
     new = list(factors)
     for mode, factor in enumerate(factors):
+        if mode in keep:
+            continue
         reduced = tensor
         for other, f in enumerate(new):
-            reduced = reduced if other == mode else _along(reduced, f.T, other)
+            reduced = reduced if other == mode or other in keep else _along(reduced, f.T, other)
         new[mode] = _left(reduced, mode)[0][:, : factor.shape[1]]
     return new
 

@@ -14,6 +14,7 @@ from nwidth.operators.mgno import MgNO
 from nwidth.operators.network import FourierNetwork
 from nwidth.operators.pod_deeponet import PODDeepONet
 from nwidth.operators.surrogate import NeuralSurrogate
+from nwidth.operators.tensorise import tensorise
 from nwidth.operators.tfno import TFNO
 from nwidth.operators.unet import UNet
 from nwidth.operators.wrap import StorableModule, Wrapped, WrappedSurrogate, wrap
@@ -44,6 +45,7 @@ __all__ = [
     "UNet",
     "Wrapped",
     "WrappedSurrogate",
+    "tensorise",
     "to_exported_program",
     "to_onnx",
     "to_pt2",
