@@ -117,7 +117,8 @@ def _convolve(
 ) -> Tensor:
     if prepared.rows is not None:
         real, imag = real[prepared.rows], imag[prepared.rows[1:] - 1]
-    mixed = Mixing.apply(prepared.analyse(v), real, imag)
+    c = prepared.analyse(v)
+    mixed = Mixing.apply(c, real.to(c.dtype), imag.to(c.dtype))  # under autocast, coefficients come in half precision
     if constant is not None:  # a constant function is the frequency zero
         mixed = torch.cat([mixed[:1] + constant, mixed[1:]])
     return prepared.synthesise(mixed, onto)
