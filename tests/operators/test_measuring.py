@@ -8,6 +8,7 @@ import nwidth as nw
 from nwidth.core.errors import InputError
 from nwidth.io.model import load, save
 from nwidth.operators import FNO, Measuring, Training
+from nwidth.operators.export import to_exported_program
 from nwidth.operators.measuring import Averaged
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.box import Box
@@ -126,3 +127,11 @@ def test_what_makes_no_sense_is_refused(call, match):
 def scalars(values=(1.0, 2.0, 3.0)):
     outputs = {"q": np.asarray(values)}
     return Snapshots(Box(("a",), (0.0,), (1.0,)), Points((0,)), {"a": np.ones(3)}, np.empty((3, 0)), outputs=outputs)
+
+
+def test_the_network_is_exported(surrogate):
+    program = to_exported_program(surrogate)
+    x = torch.from_numpy(surrogate.encoding.inputs(measured_runs(3, seed=1).mu, (12, 12))).float()
+    found = program.module()({"x": x}).numpy()[:, :, 0].T
+    expected = [output.values for output in surrogate.predict(measured_runs(3, seed=1).mu).outputs.values()]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)

@@ -115,7 +115,7 @@ def _case(surrogate: NeuralSurrogate, mu: Mu | None) -> tuple[PhysicalModule | N
         )
     if type(surrogate).predict is not NeuralSurrogate.predict:
         network = NetworkModule(surrogate.module)
-        inputs = network.inputs(surrogate.encoding.grid_of(surrogate.space), _DRAWN)
+        inputs = network.inputs(surrogate.nodes, _DRAWN)
         return network, inputs, network.expected(inputs)
     drawn = surrogate.parameters.sample(range(_DRAWN), seed=0) if mu is None else as_mu(mu, surrogate.encoding.names)
     if batch_size(drawn) < 2:

@@ -65,6 +65,11 @@ class NeuralSurrogate(Surrogate):
         return self._fitted.history
 
     @property
+    def nodes(self) -> tuple[int, ...]:
+        """Nodes per axis of the grid that the module works on, () without a grid."""
+        return self.encoding.grid_of(self._space)
+
+    @property
     @abstractmethod
     def piece(self) -> int:
         """Samples that go through the module at once."""
