@@ -6,7 +6,7 @@ inside ("mirror": the ends lie on a Neumann boundary) or the one a period away (
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Literal, TypeAlias
 
@@ -32,7 +32,7 @@ class Reach:
     size: int
     places: tuple[int, ...]
 
-    @property
+    @cached_property
     def inside(self) -> tuple[int, int] | None:
         """Zeros to add (or, negative, values to drop) at both ends, where nothing else happens."""
         real = [p for p in self.places if p >= 0]
@@ -99,9 +99,19 @@ class Stencil:
     reaches: tuple[Reach, ...]
     stride: int
 
+    @cached_property
+    def padding(self) -> tuple[int, ...] | None:
+        """Zeros at both ends of each axis, where these are all that is added: a convolution adds them by itself."""
+        sides = [r.inside for r in self.reaches]
+        equal = [s[0] for s in sides if s is not None and s[0] == s[1] >= 0]
+        return tuple(equal) if len(equal) == len(sides) else None
+
     def apply(self, weight: Tensor, x: Tensor) -> Tensor:
         """`weight (C_out, C_in, *kernel)`."""
-        return _DIRECT[len(self.reaches)](extend(x, self.reaches), weight, stride=self.stride)
+        convolve = _DIRECT[len(self.reaches)]
+        if self.padding is not None:  # training is nearly twice as fast as with zeros that are written first
+            return convolve(x, weight, stride=self.stride, padding=self.padding)
+        return convolve(extend(x, self.reaches), weight, stride=self.stride)
 
     def transposed(self, weight: Tensor, y: Tensor) -> Tensor:
         """The adjoint."""
@@ -110,8 +120,8 @@ class Stencil:
     def cost(self, weight: Tensor, batch: int) -> Cost:
         """Cost of `apply`."""
         out, inp, *kernel = weight.shape
-        read = [len(r.places) for r in self.reaches]
-        written = [(n - k) // self.stride + 1 for n, k in zip(read, kernel, strict=True)]
+        written = [(len(r.places) - k) // self.stride + 1 for r, k in zip(self.reaches, kernel, strict=True)]
+        read = [len(r.places) if self.padding is None else r.size for r in self.reaches]
         return convolution_cost(weight, batch * prod(written), batch * (inp * prod(read) + out * prod(written)))
 
 
@@ -126,7 +136,9 @@ class Spread:
     def apply(self, weight: Tensor, x: Tensor) -> Tensor:
         """`weight (C_in, C_out, *kernel)`."""
         y = _TRANSPOSED[len(self.reaches)](extend(x, self.reaches), weight, stride=2)
-        return F.pad(y, [-p for p in self._around(weight)])
+        for axis, (start, n) in enumerate(zip(self.start, self.fine, strict=True), start=2):
+            y = y.narrow(axis, -start, n)
+        return y
 
     def transposed(self, weight: Tensor, y: Tensor) -> Tensor:
         """The adjoint."""
