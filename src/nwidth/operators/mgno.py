@@ -93,7 +93,22 @@ def ends_of(space: FunctionSpace, axes: tuple[Axis, ...]) -> Ends:
 
 @dataclass(frozen=True)
 class MgNO(OperatorFitter):
-    """Multigrid neural operator `a ↦ u` for fields on a grid in 1 to 3 dimensions, see `MultigridNetwork`."""
+    """Multigrid neural operator `a ↦ u` for fields on a grid in 1 to 3 dimensions, see `MultigridNetwork`.
+
+    `width`: channels; `layers`: V-cycles one after another. `depth`: grids of a V-cycle, None for as many as lead to 3
+    points or fewer per axis; `smoothing`: steps on every grid before and after the correction; `kernel`: points of a
+    stencil per axis, odd. What lies beyond the ends of the grid follows from the space: zero (Dirichlet), the mirror
+    image (Neumann, Robin), the other end (periodic). Sizes need not be powers of two, nor odd.
+
+    Stencils span grid cells, not lengths: this is *not* the same function at other resolutions. With
+    `elsewhere='resample'` a surrogate `.at(space)` answers through the grid that it was trained on, input and output
+    interpolated linearly; 'as is' runs the stencils on the new grid, which is good for nothing but a comparison
+    (two-valued Darcy, trained on 32², answering on 64²: 3.4 and 15 % in L2; on its own grid 3.0 %).
+
+    A cycle multiplies stencils of all its grids, so that learning rates above 5e-3 can diverge.
+
+    Raises InputError for sizes that make no sense and fields without a grid.
+    """
 
     width: int = 24
     layers: int = 4
@@ -102,7 +117,7 @@ class MgNO(OperatorFitter):
     kernel: int = 3
     elsewhere: Elsewhere = "resample"
     boundary: BoundaryChoice = "auto"
-    training: Training = field(default_factory=Training)
+    training: Training = field(default_factory=lambda: Training(rate=5e-3))
 
     def __post_init__(self) -> None:
         checks = {
