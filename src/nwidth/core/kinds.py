@@ -77,6 +77,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "regression-deviation": "nwidth.rb.regressors.deviation:Deviation",
         "network-regression": "nwidth.rb.regressors.network:NetworkRegression",
         "operator": "nwidth.operators.architecture:OperatorSurrogate",
+        "implicit-network": "nwidth.operators.ifno:ImplicitArchitecture",
         "fourier-network": "nwidth.operators.fno:FourierArchitecture",
         "series-network": "nwidth.operators.boundaries.architecture:SeriesArchitecture",
         "factorised-network": "nwidth.operators.ffno:FactorisedArchitecture",
@@ -90,6 +91,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "pod-deeponet-surrogate": "nwidth.operators.pod_deeponet:PODSurrogate",
         "own-module": "nwidth.operators.own_module:ModuleArchitecture",
         "measured": "nwidth.operators.measuring:Measured",
+        "multigrid-tensor-network": "nwidth.operators.mg_tfno:MultigridArchitecture",
         "tensor-network": "nwidth.operators.tfno:TensorArchitecture",
         "wrapped": "nwidth.operators.wrap:WrappedSurrogate",
         # certificates

@@ -9,7 +9,9 @@ from nwidth.operators.ffno import FFNO
 from nwidth.operators.fitting import FromData
 from nwidth.operators.fno import FNO, FNOSurrogate
 from nwidth.operators.frame import Frame
+from nwidth.operators.ifno import IFNO
 from nwidth.operators.measuring import Measured, Measuring
+from nwidth.operators.mg_tfno import MGTFNO
 from nwidth.operators.mgno import MgNO
 from nwidth.operators.network import FourierNetwork
 from nwidth.operators.pod_deeponet import PODDeepONet
@@ -23,6 +25,8 @@ from nwidth.surrogates.training import Training
 __all__ = [
     "FFNO",
     "FNO",
+    "IFNO",
+    "MGTFNO",
     "TFNO",
     "Architecture",
     "DeepONet",
