@@ -37,6 +37,11 @@ class TestFFNO(Checked):
         return nw.operators.FFNO(modes=4, width=8, layers=2, training=training)
 
 
+class TestIFNO(Checked):
+    def fitter(self, training):
+        return nw.operators.IFNO(modes=4, width=8, steps=3, training=training)
+
+
 class TestTFNO(Checked):
     def fitter(self, training):
         return nw.operators.TFNO(modes=4, width=8, layers=2, training=training)

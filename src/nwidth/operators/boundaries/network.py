@@ -53,7 +53,7 @@ class SeriesNetwork(nn.Module):
         self.axes, self.coordinates = axes, coordinates
         extra = sum(axis.coordinate_count for axis in axes) if coordinates else 0
         self.lift = nn.Linear(inp + extra, width)
-        self.layers = nn.ModuleList(_layer(width, modes, axes) for _ in range(layers))
+        self.layers = nn.ModuleList(fourier_layer(width, modes, axes) for _ in range(layers))
         self.hidden = nn.Linear(width, width)
         self.project = nn.Linear(width, out)
 
@@ -67,7 +67,8 @@ class SeriesNetwork(nn.Module):
         return perceptron(v, hidden, out).movedim((-2, -1), (0, 1))
 
 
-def _layer(width: int, modes: tuple[int, ...], axes: tuple[AxisSeries, ...]) -> nn.Module:
+def fourier_layer(width: int, modes: tuple[int, ...], axes: tuple[AxisSeries, ...]) -> nn.Module:
+    """The layer whose series suit the axes: by one transform of a torus, or axis by axis."""
     if all(axis.word == "periodic" for axis in axes):
         one_period: Any = None
         return FourierLayer(width, modes, tuple(2 * m for m in modes), one_period)
