@@ -20,6 +20,7 @@ from nwidth.operators.boundaries.ends import (
     without_flux,
 )
 from nwidth.operators.boundaries.network import SeriesNetwork
+from nwidth.operators.export import to_onnx
 from nwidth.operators.ffno import FactorisedNetwork
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.box import Box
@@ -291,3 +292,16 @@ def test_a_flux_that_nobody_prescribed_is_refused():
         FNO(**TINY, zero_flux=True).fit(runs(Grid((8, 8)), wave, 4))
     with pytest.raises(InputError, match="FFNO: expansion is 0"):
         FFNO(expansion=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fitter", [FNO, FFNO])
+@pytest.mark.parametrize(
+    "space",
+    [(("periodic", ("dirichlet", "neumann")), "node"), (("neumann", "periodic"), "cell")],
+    ids=["nodes", "cells"],
+)
+def test_mixed_boundaries_are_exported(fitter, space, tmp_path):
+    grid = Grid((12, 10), boundary=space[0], centring=space[1])
+    surrogate = fitter(modes=3, width=6, layers=2, training=Training(epochs=1)).fit(runs(grid, wave, 8))
+    assert to_onnx(surrogate, tmp_path / "model.onnx").error < 1e-5
