@@ -1,0 +1,142 @@
+"""Real parameters at equal error: nwidth's small operators against the smallest plain FNO of a sweep.
+
+All learn from the same samples for the same epochs with the same recipe and learning rate. A small operator is compared
+with the smallest plain FNO (nwidth's, which holds no redundant number) whose mean error over the seeds is not larger;
+the best ratio counts. Beside it stands the ratio to the published size, which says little: those networks are far
+larger than the problem asks for.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from _harness import Row
+from _learning_data import PROBLEMS
+
+from nwidth.core.arrays import Array
+from nwidth.operators import FNO, IFNO, OperatorFitter
+from nwidth.snapshots.base import Snapshots
+from nwidth.surrogates.base import Run
+from nwidth.surrogates.training import Training
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A problem, the plain networks (modes, width) with four layers, the small ones (modes, width, steps), and the
+    parameters of the published FNO for this problem (Li et al. 2021: their program and table 1)."""
+
+    name: str
+    data: str
+    resolution: int
+    train: int
+    test: int
+    plain: tuple[tuple[int, int], ...]
+    small: tuple[tuple[int, int, int], ...]
+    published: int
+    target: float | None
+    coordinates: bool = True
+    epochs: int = 10
+    seeds: int = 1
+    rate: float = 1e-2
+
+    @property
+    def training(self) -> Training:
+        """The recipe of all."""
+        return Training(epochs=self.epochs, rate=self.rate, loss="l2", optimiser="muon")
+
+    def networks(self) -> tuple[dict[str, OperatorFitter], dict[str, OperatorFitter]]:
+        """Plain and small operators by name."""
+        common: dict[str, Any] = {"coordinates": self.coordinates, "training": self.training}
+        plain = {f"FNO {m} modes, {w} wide": FNO(modes=m, width=w, **common) for m, w in self.plain}
+        small = {
+            f"IFNO {m} modes, {w} wide, {s} steps": IFNO(modes=m, width=w, steps=s, **common) for m, w, s in self.small
+        }
+        return dict(plain), dict(small)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Real parameters and mean relative L² error on the test samples."""
+
+    parameters: int
+    error: float
+
+
+SWEEPS = (
+    Sweep(
+        "Burgers ν = 0.01", "burgers", 1024, 1000, 200,
+        plain=((4, 8), (6, 8), (6, 12), (8, 12), (6, 16), (8, 16), (6, 20), (8, 20), (6, 24), (12, 24)),
+        small=((6, 16, 8), (6, 24, 8)), published=549_569, target=2.0, coordinates=False,
+    ),
+    Sweep(
+        "Navier-Stokes ν = 1e-3", "navier_stokes", 64, 500, 100,
+        plain=((6, 8), (8, 8), (6, 16), (8, 12), (8, 16), (10, 16), (8, 24), (10, 24)),
+        small=((8, 16, 6), (10, 16, 4)), published=414_517, target=3.0,
+    ),
+)  # fmt: skip
+QUICK = (
+    Sweep(
+        "Burgers ν = 0.01", "burgers", 128, 60, 20, plain=((4, 4), (4, 8)), small=((4, 8, 2),), published=549_569,
+        target=None, coordinates=False, epochs=2,
+    ),
+)  # fmt: skip
+
+
+def rows(quick: bool, seed: int) -> list[Row]:
+    """Two rows for each problem."""
+    torch.set_num_threads(1)
+    return [row for sweep in (QUICK if quick else SWEEPS) for row in compare(sweep, seed)]
+
+
+def compare(sweep: Sweep, seed: int) -> list[Row]:
+    """Train everything; the best ratio."""
+    folder = os.environ.get("NWIDTH_RUNS")
+    train, test = (
+        PROBLEMS[sweep.data](n, sweep.resolution, s, folder=folder)
+        for n, s in ((sweep.train, seed + 1), (sweep.test, seed + 2))
+    )
+    seeds = range(seed, seed + sweep.seeds)
+    plain, small = (
+        {name: measured(fitter, train, test, seeds) for name, fitter in networks.items()}
+        for networks in sweep.networks()
+    )
+    ratio, best, found = best_ratio(plain, small)
+    detail = {name: point.__dict__ for name, point in (plain | small).items()} | {"best": best, "plain": found}
+    title = f"{sweep.name}: parameters at equal error, plain FNO / nwidth"
+    published = sweep.published / small[best].parameters
+    return [
+        Row(title, ratio, "x", sweep.target, ">=", detail),
+        Row(f"{sweep.name}: parameters, published FNO / nwidth", published, "x", detail={"published": sweep.published}),
+    ]
+
+
+def best_ratio(plain: Mapping[str, Point], small: Mapping[str, Point]) -> tuple[float, str, str | None]:
+    """The largest ratio to the smallest plain network that is as accurate, and both names.
+
+    Where no plain network is as accurate as a small one, the largest of the sweep stands for it: a lower bound.
+    """
+    found = []
+    for name, point in small.items():
+        good = [other for other in plain if plain[other].error <= point.error]
+        other = min(good, key=lambda n: plain[n].parameters) if good else None
+        size = plain[other].parameters if other else max(p.parameters for p in plain.values())
+        found.append((size / point.parameters, name, other))
+    return max(found, key=lambda entry: entry[0])
+
+
+def measured(fitter: OperatorFitter, train: Snapshots, test: Snapshots, seeds: Sequence[int]) -> Point:
+    """Train with every seed."""
+    errors, count = [], 0
+    for seed in seeds:
+        surrogate = fitter.fit(train, seed=seed, run=Run(threads=1))
+        errors.append(_error(np.asarray(surrogate.predict(test.mu).field), np.asarray(test.fields)))
+        count = sum(p.numel() for p in surrogate.module.parameters())
+    return Point(count, float(np.mean(errors)))
+
+
+def _error(found: Array, exact: Array) -> float:
+    apart, size = ((f.reshape(len(f), -1) ** 2).sum(axis=1) for f in (found - exact, exact))
+    return float(np.sqrt(apart / size).mean())
