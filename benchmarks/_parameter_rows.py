@@ -7,7 +7,7 @@ larger than the problem asks for.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +17,22 @@ from _harness import Row
 from _learning_data import PROBLEMS
 
 from nwidth.core.arrays import Array
-from nwidth.operators import FNO, IFNO, OperatorFitter
+from nwidth.operators import FFNO, FNO, IFNO, OperatorFitter
 from nwidth.snapshots.base import Snapshots
 from nwidth.surrogates.base import Run
 from nwidth.surrogates.training import Training
 
+#: One layer for all steps; maps along the axes, shared by all layers.
+KINDS: Mapping[str, Callable[[int, int, int, Any], OperatorFitter]] = {
+    "IFNO": lambda m, w, depth, common: IFNO(modes=m, width=w, steps=depth, **common),
+    "FFNO": lambda m, w, depth, common: FFNO(modes=m, width=w, layers=depth, shared=True, **common),
+}
+
 
 @dataclass(frozen=True)
 class Sweep:
-    """A problem, the plain networks (modes, width) with four layers, the small ones (modes, width, steps), and the
-    parameters of the published FNO for this problem (Li et al. 2021: their program and table 1)."""
+    """A problem, the plain networks (modes, width) with four layers, the small ones (kind, modes, width, depth), and
+    the parameters of the published FNO for this problem (Li et al. 2021: their program and table 1)."""
 
     name: str
     data: str
@@ -34,7 +40,7 @@ class Sweep:
     train: int
     test: int
     plain: tuple[tuple[int, int], ...]
-    small: tuple[tuple[int, int, int], ...]
+    small: tuple[tuple[str, int, int, int], ...]
     published: int
     target: float | None
     coordinates: bool = True
@@ -52,9 +58,10 @@ class Sweep:
         common: dict[str, Any] = {"coordinates": self.coordinates, "training": self.training}
         plain = {f"FNO {m} modes, {w} wide": FNO(modes=m, width=w, **common) for m, w in self.plain}
         small = {
-            f"IFNO {m} modes, {w} wide, {s} steps": IFNO(modes=m, width=w, steps=s, **common) for m, w, s in self.small
+            f"{kind} {m} modes, {w} wide, {depth} deep": KINDS[kind](m, w, depth, common)
+            for kind, m, w, depth in self.small
         }
-        return dict(plain), dict(small)
+        return dict(plain), small
 
 
 @dataclass(frozen=True)
@@ -69,18 +76,18 @@ SWEEPS = (
     Sweep(
         "Burgers ν = 0.01", "burgers", 1024, 1000, 200,
         plain=((4, 8), (6, 8), (6, 12), (8, 12), (6, 16), (8, 16), (6, 20), (8, 20), (6, 24), (12, 24)),
-        small=((6, 16, 8), (6, 24, 8)), published=549_569, target=2.0, coordinates=False,
+        small=(("IFNO", 6, 16, 8), ("IFNO", 6, 24, 8)), published=549_569, target=2.0, coordinates=False,
     ),
     Sweep(
         "Navier-Stokes ν = 1e-3", "navier_stokes", 64, 500, 100,
         plain=((6, 8), (8, 8), (6, 16), (8, 12), (8, 16), (10, 16), (8, 24), (10, 24)),
-        small=((8, 16, 6), (10, 16, 4)), published=414_517, target=3.0,
+        small=(("FFNO", 12, 16, 4), ("FFNO", 12, 24, 4), ("IFNO", 10, 16, 4)), published=414_517, target=3.0,
     ),
 )  # fmt: skip
 QUICK = (
     Sweep(
-        "Burgers ν = 0.01", "burgers", 128, 60, 20, plain=((4, 4), (4, 8)), small=((4, 8, 2),), published=549_569,
-        target=None, coordinates=False, epochs=2,
+        "Burgers ν = 0.01", "burgers", 128, 60, 20, plain=((4, 4), (4, 8)), small=(("IFNO", 4, 8, 2),),
+        published=549_569, target=None, coordinates=False, epochs=2,
     ),
 )  # fmt: skip
 
