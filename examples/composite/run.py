@@ -103,7 +103,7 @@ def contest_table(scale: Scale, entries: list[Entry], found: Mapping, times: Map
     rows: dict[str, dict] = {}
     for e in entries:
         batch, alone = (1e3 * t for t in times[e.name])
-        rows[e.name] = percent(found[e.name]) | {"training": e.wall, "in a batch": batch, "alone": alone}
+        rows[e.name] = percent(found[e.name]) | {"training": e.seconds, "in a batch": batch, "alone": alone}
         rows[e.name] |= {"parameters": e.parameters, "epochs": e.epochs, "rate": e.rate}
     rows["one number for every matrix"] = percent(found["constant"])
     return Table(f"{scale.test} unseen cells of {scale.problem.resolution}² ({scale.train} train)", columns, rows)
