@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from tests.operators.conftest import averaged_runs, poisson_runs
+from tests.operators.evolution_cases import heat_runs
+from tests.operators.test_measuring import measured_runs
 from torch import nn
 
 import nwidth as nw
@@ -146,6 +148,20 @@ def test_what_is_missed_is_an_error(averager, tmp_path):
     with pytest.raises(WorkError, match=r"deviates from the surrogate by .*more than tol=1.0e-12"):
         nw.operators.to_pt2(averager, tmp_path / "fno.pt2", tol=1e-12)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["rollout", "lead-time", "numbers"])
+def test_the_network_inside_is_exported_where_there_is_more_around_it(kind):
+    small = nw.operators.FNO(modes=4, width=4, layers=1, training=ONCE)
+    if kind == "numbers":
+        runs, fitter = measured_runs(12), nw.operators.Measuring(small)
+    else:
+        runs, fitter = heat_runs(12), nw.operators.Evolving(small, kind, initial="u0")
+    surrogate = fitter.fit(runs, seed=0)
+    x = torch.randn(3, surrogate.module.channels[1], *surrogate.nodes)
+    with torch.no_grad():
+        found, expected = nw.operators.to_exported_program(surrogate).module()({"x": x}), surrogate.module(x)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 class Counting(nn.Module):

@@ -46,8 +46,9 @@ def to_exported_program(
     values depend on the parameters (only its values on the boundary are read). The output holds the fields
     `(B, *space.shape)`, or real and imaginary parts `(B, 2 C, *grid)`, with normalisation and boundary values inside.
     For another grid export `surrogate.at(space)`. `mu`: a few parameters to check with, at least two; drawn from the
-    fitted set by default. Of a surrogate that is more than one pass through a network (a rollout in time), the network
-    is exported with its normalisation and boundary values: input `x` and output as those of `surrogate.module`.
+    fitted set by default. Of a surrogate that is more than one pass from parameters to fields (a rollout in
+    time, named numbers), the network is exported with its normalisation and boundary values: input `x` and output are
+    those of `surrogate.module`.
 
     Raises InputError for a surrogate that is no neural operator, or parameters that cannot be drawn; WorkError where
     torch cannot export the network, or the program deviates from `surrogate.predict` by more than `tol` (the largest
