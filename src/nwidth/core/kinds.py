@@ -126,6 +126,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "pyamg": "mesh",
         "matplotlib": "report",
         "pypardiso": "fast",
+        "neuralop": "bench",
     }
 )
 

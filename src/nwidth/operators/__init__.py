@@ -1,6 +1,7 @@
 """Neural operators: the Fourier neural operator, and torch modules of one's own."""
 
 from nwidth.operators.architecture import Architecture, OperatorFitter, OperatorSurrogate
+from nwidth.operators.block_network import BlockNetwork
 from nwidth.operators.deeponet import DeepONet
 from nwidth.operators.evolution import Evolving
 from nwidth.operators.evolution_surrogate import Evolved
@@ -14,6 +15,7 @@ from nwidth.operators.measuring import Measured, Measuring
 from nwidth.operators.mg_tfno import MGTFNO
 from nwidth.operators.mgno import MgNO
 from nwidth.operators.network import FourierNetwork
+from nwidth.operators.peer import from_neuraloperator
 from nwidth.operators.pod_deeponet import PODDeepONet
 from nwidth.operators.surrogate import NeuralSurrogate
 from nwidth.operators.tensorise import tensorise
@@ -29,6 +31,7 @@ __all__ = [
     "MGTFNO",
     "TFNO",
     "Architecture",
+    "BlockNetwork",
     "DeepONet",
     "Evolved",
     "Evolving",
@@ -49,6 +52,7 @@ __all__ = [
     "UNet",
     "Wrapped",
     "WrappedSurrogate",
+    "from_neuraloperator",
     "tensorise",
     "to_exported_program",
     "to_onnx",
