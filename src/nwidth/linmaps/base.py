@@ -132,11 +132,11 @@ def apply_matrix(
     check_input(x, given)
     flat = x.reshape(len(x), real.shape[1])
     if imag is None:
-        return by_parts(lambda part: part @ real.T, flat).reshape(-1, *result)
+        return by_parts(lambda part: part @ real.T, flat).reshape(len(x), *result)
     parts = torch.cat([flat.real, flat.imag if flat.is_complex() else torch.zeros_like(flat)])
     with_real, with_imag = (parts @ real.T).tensor_split(2), (parts @ imag.T).tensor_split(2)
     y = torch.complex(with_real[0] - with_imag[1], with_real[1] + with_imag[0])
-    return y.reshape(-1, *result)
+    return y.reshape(len(x), *result)
 
 
 def matrix_cost(real: Tensor, imag: Tensor | None, batch: int) -> Cost:

@@ -162,7 +162,7 @@ def _along_axes(factors: list[Tensor], x: Tensor) -> Tensor:
     for axis in range(len(sizes) - 2, 0, -1):
         factor, copies = factors[axis], batch * prod(sizes[:axis])
         each = factor[:, None].expand(-1, copies, -1, -1).flatten(0, 1)
-        t = torch.bmm(each, t.reshape(terms * copies, sizes[axis], done)).reshape(terms, copies, -1)
+        t = torch.bmm(each, t.reshape(terms * copies, sizes[axis], done)).reshape(terms, copies, factor.shape[1] * done)
         done *= factor.shape[1]
     # (terms, B, n_1, rest) with terms and n_1 together: their product sums both
     t = t.reshape(terms, batch, sizes[0], done).movedim(0, 1).reshape(batch, terms * sizes[0], done)

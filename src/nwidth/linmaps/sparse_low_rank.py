@@ -82,8 +82,8 @@ class SparseLowRank(Approximant):
         return sparse if self.low_rank is None else self.low_rank.cost(batch) + sparse
 
     def _sparse(self, x: Tensor, read: Tensor, write: Tensor, result: tuple[int, ...]) -> Tensor:
-        terms = x.reshape(len(x), -1).index_select(1, read) * self.values
-        return terms.new_zeros(len(x), prod(result)).index_add(1, write, terms).reshape(-1, *result)
+        terms = x.flatten(1).index_select(1, read) * self.values
+        return terms.new_zeros(len(x), prod(result)).index_add(1, write, terms).reshape(len(x), *result)
 
     @classmethod
     def approximate(cls, source: LinearMap, goal: Goal) -> Self:

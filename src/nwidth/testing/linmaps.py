@@ -60,8 +60,12 @@ class LinearMapConformance:
 
     #: Largest relative deviation from the oracle, in float64.
     tolerance = 1e-12
+    #: Largest deviation in float32, relative to the largest sum of absolute entries in a row.
+    single_tolerance = 1e-5
     #: Numbers among the parameters that change nothing: 0 unless the kind documents an exact gauge freedom.
     gauge = 0
+    #: Whether a batch of no samples must be answered by one.
+    empty_batches = False
     #: False for a kind whose work is not matrix products (an FFT).
     counted = True
 
@@ -78,6 +82,8 @@ class LinearMapConformance:
         torch.manual_seed(0)
         linear_map = self.make()
         yield linear_map
+        if not list(linear_map.parameters()):
+            return  # nothing to train
         before = [p.detach().clone() for p in linear_map.parameters()]
         optimiser = torch.optim.AdamW(linear_map.parameters(), lr=0.1)
         (linear_map(self.draw(linear_map, side=1)) - 1).abs().square().sum().backward()
@@ -142,21 +148,25 @@ class LinearMapConformance:
             np.testing.assert_array_equal(to_dense(again).detach().numpy(), to_dense(linear_map).detach().numpy())
 
     def test_no_parameter_is_redundant(self) -> None:
-        """The matrix depends on every direction in parameter space: its Jacobian has full rank (up to `gauge`)."""
+        """The matrix depends on every direction in parameter space: its Jacobian has full rank (up to `gauge`).
+
+        The rank is that of as many random combinations of its rows as there are parameters, and a few more.
+        """
         for linear_map in self.states():
-            _require(all(not p.is_complex() for p in linear_map.parameters()), "parameters must be real")
-            names = [name for name, _ in linear_map.named_parameters()]
-
-            def dense(*values: Tensor, linear_map: LinearMap = linear_map, names: list[str] = names) -> Tensor:
-                return torch.func.functional_call(
-                    _Matrix(linear_map), {f"linear_map.{n}": v for n, v in zip(names, values, strict=True)}, ()
-                )
-
-            values = tuple(p.detach() for p in linear_map.parameters())
-            blocks = torch.autograd.functional.jacobian(dense, values)
-            jacobian = torch.cat([b.reshape(-1, v.numel()) for b, v in zip(blocks, values, strict=True)], dim=1)
-            rank = int(torch.linalg.matrix_rank(jacobian, rtol=1e-9))
-            count = sum(v.numel() for v in values)
+            parameters = list(linear_map.parameters())
+            _require(all(not p.is_complex() for p in parameters), "parameters must be real")
+            count = sum(p.numel() for p in parameters)
+            if not count:
+                continue
+            matrix = to_dense(linear_map)
+            entries = (torch.view_as_real(matrix) if matrix.is_complex() else matrix).flatten()
+            rows = []
+            for _ in range(count + 8):
+                weights = torch.randn_like(entries) / len(entries) ** 0.5
+                found = torch.autograd.grad(entries, parameters, weights, retain_graph=True, allow_unused=True)
+                pairs = zip(parameters, found, strict=True)
+                rows.append(torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in pairs]))
+            rank = int(torch.linalg.matrix_rank(torch.stack(rows), rtol=1e-9))
             _require(rank == count - self.gauge, f"{count} parameters, but only {rank} independent directions")
 
     def test_cost_is_what_is_counted(self) -> None:
@@ -170,6 +180,48 @@ class LinearMapConformance:
                 linear_map(x)
             _require(counter.cost == linear_map.cost(batch), f"counted {counter.cost}, cost() {linear_map.cost(batch)}")
 
+    def test_every_batch_size(self) -> None:
+        """Samples do not see each other: a batch is its samples one by one."""
+        linear_map = self.make()
+        with torch.no_grad():
+            for apply, side in ((linear_map, 1), (linear_map.adjoint, 0)):
+                x = self.draw(linear_map, side, batch=7)
+                alone = torch.cat([apply(sample[None]) for sample in x])
+                _close(apply(x).numpy(), alone.numpy(), self.tolerance)
+                if not self.empty_batches:
+                    continue
+                empty = tuple(apply(x[:0]).shape)
+                _require(empty == (0, *linear_map.shape[1 - side]), f"a batch of 0 samples became a tensor {empty}")
+
+    def test_is_linear(self) -> None:
+        """`A (a x + b y) = a A x + b A y`, from the same map twice: nothing is remembered between calls."""
+        for linear_map in self.states():
+            x, y = self.draw(linear_map, side=1), self.draw(linear_map, side=1)
+            with torch.no_grad():
+                together = linear_map(2 * x - 3 * y)
+                _close(together.numpy(), (2 * linear_map(x) - 3 * linear_map(y)).numpy(), 10 * self.tolerance)
+
+    def test_single_precision(self) -> None:
+        """The map in float32 is the map up to the rounding of float32, and so is its adjoint."""
+        double, single = self.make(), self.make()
+        single.load_state_dict(double.state_dict())
+        single.to(torch.float32)
+        with torch.no_grad():
+            for name, side in (("forward", 1), ("adjoint", 0)):
+                x = self.draw(double, side)
+                expected, found = getattr(double, name)(x), getattr(single, name)(x.float())
+                kept = found.dtype in (torch.float32, torch.complex64)
+                _require(kept, f"{name} of a map in float32 gave {found.dtype}")
+                scale = float(to_dense(double).abs().sum(dim=1 - side).max()) * float(x.abs().max())
+                _close(found.numpy() / (scale or 1.0), expected.numpy() / (scale or 1.0), self.single_tolerance)
+
+    def test_follows_its_device(self) -> None:
+        """On the meta device, tensors made on a fixed device would meet those of the map and fail."""
+        linear_map = self.make().to("meta")
+        y = linear_map(torch.empty(2, *linear_map.shape[1], dtype=torch.float64, device="meta"))
+        found = y.device.type, tuple(y.shape[1:])
+        _require(found == ("meta", linear_map.shape[0]), f"the output is {found[1]} on {found[0]}")
+
     def test_refuses_another_shape(self) -> None:
         """InputError (a ValueError) for a sample without batch axis."""
         linear_map = self.make()
@@ -179,18 +231,6 @@ class LinearMapConformance:
             _require("expected" in str(error), f"the message does not say what was expected: {error}")
         else:
             _require(False, "an input without batch axis was accepted")
-
-
-class _Matrix(torch.nn.Module):
-    """`to_dense` as a module, real and imaginary parts stacked, for `functional_call`."""
-
-    def __init__(self, linear_map: LinearMap):
-        super().__init__()
-        self.linear_map = linear_map
-
-    def forward(self) -> Tensor:
-        matrix = to_dense(self.linear_map)
-        return torch.view_as_real(matrix) if matrix.is_complex() else matrix
 
 
 def _bytes(*tensors: Tensor) -> int:
