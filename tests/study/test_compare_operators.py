@@ -102,6 +102,21 @@ def test_on_a_mesh_the_second_norm_is_the_energy():
     np.testing.assert_allclose(errors["energy"](v, u), expected)
 
 
+def test_named_numbers_are_compared_in_units_of_their_spread():
+    runs, test = at_points(30), at_points(20, 1)
+    runs, test = (replace(r, outputs={"peak": r.fields.max(axis=1)}) for r in (runs, test))
+    numbers = [replace(r, space=Points((0,)), fields=np.empty((len(r), 0))) for r in (runs, test)]
+    fitters = {"pod": nw.rb.PODRegression(), "own": wrap(module(15, 15), ONCE)}
+    both = nw.compare(fitters, runs, test=test, seeds=(0,))
+    found = both.surrogates["pod"].predict(test.mu).outputs["peak"].values
+    expected = np.abs(found - test.outputs["peak"]).mean() / test.outputs["peak"].std()
+    np.testing.assert_allclose(both["pod"].outputs["peak"], [expected])
+    assert both["own"].outputs == {} and "peak error [% of spread]" in str(both)
+    alone = nw.compare({"pod": nw.rb.PODRegression()}, numbers[0], test=numbers[1], seeds=(0,))
+    np.testing.assert_allclose(alone["pod"].outputs["peak"], [expected])
+    assert alone["pod"].l2 == () and np.isnan(alone["pod"].error)
+
+
 def test_equal_epochs_and_one_problem_for_all():
     fitters = {"unet": UNet(width=2, levels=1), "own": wrap(module(49, 7, 7)), "pod": nw.rb.PODRegression()}
     found = nw.compare(

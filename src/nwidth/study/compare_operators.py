@@ -38,11 +38,12 @@ class ComparisonRow:
     """One contestant: numbers per seed, then what does not depend on the seed.
 
     name        what the caller named it
-    l2          mean relative L² error of the test runs, for every seed
+    l2          mean relative L² error of the test runs, for every seed; empty for answers without a field
     second      the same in the second norm (`Comparison.second`), empty where there is none
     seconds     wall-clock time of training, for every seed; epochs completed, where there are epochs
     parameters  real numbers that were learned: of a network its weights and what it took from the data (POD modes), of
                 any other surrogate all floating-point numbers of its file but those of the parameter set and the space
+    outputs     name -> mean error of that named number over its standard deviation in the test runs, for every seed
     alone_ms, batch_ms   milliseconds per answer, the field included: a single query, and one of up to 32 together
     """
 
@@ -54,11 +55,12 @@ class ComparisonRow:
     parameters: int | None
     alone_ms: float
     batch_ms: float
+    outputs: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def error(self) -> float:
-        """Mean L² error over the seeds."""
-        return float(np.mean(self.l2))
+        """Mean L² error over the seeds; NaN for answers without a field."""
+        return float(np.mean(self.l2)) if self.l2 else float("nan")
 
     @property
     def spread(self) -> float:
@@ -87,6 +89,8 @@ class Comparison:
         """Errors in percent (mean ± deviation over the seeds), sizes and times."""
         columns = [Column("L² error", "%", 3, "low")]
         columns += [Column(f"{self.second} error", "%", 3, "low")] if self.second else []
+        names = dict.fromkeys(name for row in self.rows for name in row.outputs)
+        columns += [Column(f"{name} error", "% of spread", 3, "low") for name in names]
         columns += [
             Column("parameters", digits=0),
             Column("training", "s", 3),
@@ -105,14 +109,15 @@ class Comparison:
 
     def _cells(self, row: ComparisonRow) -> dict[str, Cell]:
         cells: dict[str, Cell] = {
-            "L² error": [100 * e for e in row.l2],
+            "L² error": _percent(row.l2),
             "parameters": row.parameters,
             "training": list(row.seconds),
             "epochs": float(np.mean(row.epochs)) if row.epochs else None,
             "alone": row.alone_ms,
             "in a batch": row.batch_ms,
         }
-        return cells | ({f"{self.second} error": [100 * e for e in row.second]} if self.second else {})
+        cells |= {f"{name} error": _percent(values) for name, values in row.outputs.items()}
+        return cells | ({f"{self.second} error": _percent(row.second)} if self.second else {})
 
 
 def compare(
@@ -190,23 +195,37 @@ def _row(
     name: str, entries: Sequence[Entry], test: Snapshots, errors: Mapping[str, ErrorOf], times: tuple[float, float]
 ) -> ComparisonRow:
     runs = test.take(test.good)
-    answers = [np.asarray(e.surrogate.predict(runs.mu).field) for e in entries]
-    measured = {norm: tuple(float(of(a, runs.fields).mean()) for a in answers) for norm, of in errors.items()}
+    answers = [e.surrogate.predict(runs.mu) for e in entries]
+    fields = [np.asarray(a.field) for a in answers if np.prod(a.space.shape)]
+    measured = {norm: tuple(float(of(f, runs.fields).mean()) for f in fields) for norm, of in errors.items()}
+    common = [name for name in answers[0].outputs if name in runs.outputs]
     return ComparisonRow(
         name=name,
-        l2=measured["L²"],
+        l2=measured.get("L²", ()),
         second=next((values for norm, values in measured.items() if norm != "L²"), ()),
         seconds=tuple(e.wall for e in entries),
         epochs=tuple(e.epochs for e in entries if e.epochs is not None),
         parameters=learned_numbers(entries[0].surrogate),
         alone_ms=times[0],
         batch_ms=times[1],
+        outputs={n: tuple(_of_spread(a.outputs[n].values, runs.outputs[n]) for a in answers) for n in common},
     )
+
+
+def _of_spread(values: Real, truth: Real) -> float:
+    """Mean error of a named number over the standard deviation of the truth."""
+    return float(np.mean(np.abs(values - truth)) / (np.std(truth) or 1.0))
+
+
+def _percent(values: Sequence[float]) -> list[float] | None:
+    return [100 * value for value in values] or None
 
 
 def _norms(space: FunctionSpace) -> tuple[str, dict[str, ErrorOf]]:
     """The second norm's name ('' without one) and relative errors by norm."""
     dim = grid_dimension(space)
+    if not space.size:
+        return "", {}
     errors: dict[str, ErrorOf] = {"L²": _by_torch(relative_lp(2.0, measure_of(space)), space, dim)}
     if dim:
         return "H1", errors | {"H1": _by_torch(relative_h1(axes_of(space, dim)), space, dim)}
