@@ -47,11 +47,15 @@ def relative(a, b):
 
 
 class Exact(nn.Module):
-    """The heat flow over τ, from the newest frame of the window; ν, τ and t come from channels, or are fixed."""
+    """The heat flow over τ, from the newest frame of the window; ν, τ and t come from channels, or are fixed.
 
-    def __init__(self, window, residual, nu, lead, clock):
+    `oldest`: over `window` τ, from the oldest frame.
+    """
+
+    def __init__(self, window, residual, nu, lead, clock, oldest=False):
         super().__init__()
         self.window, self.residual, self.nu, self.lead, self.clock = window, residual, nu, lead, clock
+        self.oldest = oldest
         self.gain = nn.Parameter(torch.ones(1, dtype=torch.float64))
 
     def forward(self, x):
@@ -60,7 +64,8 @@ class Exact(nn.Module):
         tau = x[:, -1 - self.clock :, :1][:, :1] if self.lead else TAU
         nu = x[:, self.window : self.window + 1, :1] if self.nu else 0.02
         u = x[:, self.window - 1 : self.window]
-        later = torch.fft.irfft(torch.exp(-nu * k**2 * tau) * torch.fft.rfft(u), n=n)
+        begin, steps = (x[:, :1], self.window) if self.oldest else (u, 1)
+        later = torch.fft.irfft(torch.exp(-nu * k**2 * tau * steps) * torch.fft.rfft(begin), n=n)
         if self.clock:
             now = x[:, -1:, :1]
             later = later + torch.sin(now + tau) - torch.sin(now)
@@ -78,9 +83,10 @@ class ExactArchitecture(Architecture):
     nu: bool
     lead: bool
     clock: bool
+    oldest: bool
 
     def build(self, frame):
-        return Exact(self.window, self.residual, self.nu, self.lead, self.clock)
+        return Exact(self.window, self.residual, self.nu, self.lead, self.clock, self.oldest)
 
     def piece(self, grid):
         return 3
@@ -95,11 +101,12 @@ class ExactStep(OperatorFitter):
     nu: bool = False
     lead: bool = False
     clock: bool = False
+    oldest: bool = False
     boundary: BoundaryChoice = "auto"
     training: Training = field(default_factory=lambda: Training(epochs=0, precision="float64"))
 
     def architecture(self, frame):
-        return ExactArchitecture(self.window, self.residual, self.nu, self.lead, self.clock)
+        return ExactArchitecture(self.window, self.residual, self.nu, self.lead, self.clock, self.oldest)
 
 
 def unscaled(surrogate):

@@ -81,13 +81,14 @@ def test_a_rollout_goes_on_after_the_trained_times():
     np.testing.assert_array_equal(longer.times, [0.0, 0.2, 1.1])
 
 
-def test_recorded_frames_are_a_start():
-    """Three frames in, the later ones out: the protocol of the usual flow tables."""
+@pytest.mark.parametrize("oldest", [False, True])
+def test_recorded_frames_are_a_start(oldest):
+    """Three frames in, the later ones out, the protocol of the usual flow tables; each frame has its place."""
     runs = heat_runs(5, times=TAU * np.arange(6))
     part = windowed(runs, 3)
     np.testing.assert_array_equal(part.mu["frames"], runs.fields[:, :3])
     np.testing.assert_allclose(part.times, TAU * np.arange(3, 6))
-    surrogate = unscaled(Evolving(ExactStep(window=3), window=3).fit(part))
+    surrogate = unscaled(Evolving(ExactStep(window=3, oldest=oldest), window=3).fit(part))
     fresh = windowed(heat_runs(4, seed=1, times=TAU * np.arange(6)), 3)
     found = surrogate.predict(fresh.mu)
     np.testing.assert_allclose(found.field, fresh.fields, atol=1e-13)

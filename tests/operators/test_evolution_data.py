@@ -46,6 +46,14 @@ def test_unrolled_steps_meet_their_targets(unroll, window, residual):
         torch.testing.assert_close(found, y, rtol=0, atol=1e-13)
 
 
+def test_the_oldest_frame_leaves_the_window():
+    stencil = Stencil(3, 2, True, 0.5, lead=False, clock=True)
+    x = torch.arange(8.0).view(1, 8, 1)  # three frames of two channels, a parameter, the clock
+    found = stencil.shifted(x, torch.tensor([[[20.0], [21.0]]]))
+    assert found.flatten().tolist() == [2, 3, 4, 5, 20, 21, 6, 7.5]
+    assert stencil.last(x).flatten().tolist() == [4, 5]
+
+
 def test_rates_are_what_the_network_should_answer():
     snapshots = heat_runs(3, times=TAU * np.array([1.0, 2.0, 4.0]))
     stencil = Stencil(1, 1, True, TAU, lead=True, clock=False)
