@@ -75,13 +75,13 @@ class Point:
 SWEEPS = (
     Sweep(
         "Burgers ν = 0.01", "burgers", 1024, 1000, 200,
-        plain=((4, 8), (6, 8), (6, 12), (8, 12), (6, 16), (8, 16), (6, 20), (8, 20), (6, 24), (12, 24)),
-        small=(("IFNO", 6, 16, 8), ("IFNO", 6, 24, 8)), published=549_569, target=2.0, coordinates=False,
+        plain=((4, 8), (6, 8), (6, 10), (8, 10), (6, 12), (8, 12), (6, 16), (8, 16)),
+        small=(("IFNO", 6, 16, 8),), published=549_569, target=2.0, coordinates=False, epochs=20,
     ),
     Sweep(
         "Navier-Stokes ν = 1e-3", "navier_stokes", 64, 500, 100,
-        plain=((6, 8), (8, 8), (6, 16), (8, 12), (8, 16), (10, 16), (8, 24), (10, 24)),
-        small=(("FFNO", 12, 16, 4), ("FFNO", 12, 24, 4), ("IFNO", 10, 16, 4)), published=414_517, target=3.0,
+        plain=((4, 8), (6, 8), (4, 12), (6, 12), (4, 16), (6, 16), (8, 16)),
+        small=(("FFNO", 8, 16, 4), ("FFNO", 12, 16, 4), ("FFNO", 12, 24, 4)), published=414_517, target=3.0,
     ),
 )  # fmt: skip
 QUICK = (
