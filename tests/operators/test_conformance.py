@@ -6,7 +6,7 @@ from tests.operators.conftest import poisson_runs
 from torch import Tensor, nn
 
 import nwidth as nw
-from nwidth.operators import StorableModule
+from nwidth.operators import OperatorFitter, StorableModule
 from nwidth.problems.poisson import Poisson
 from nwidth.testing.operators import OperatorConformance
 
@@ -45,6 +45,11 @@ class TestIFNO(Checked):
 class TestTFNO(Checked):
     def fitter(self, training):
         return nw.operators.TFNO(modes=4, width=8, layers=2, training=training)
+
+
+class TestMGTFNO(Checked):
+    def fitter(self, training):
+        return nw.operators.MGTFNO(modes=3, width=8, layers=2, training=training)
 
 
 class TestMgNO(Checked):
@@ -102,3 +107,14 @@ class TestWrapped(Checked):
     def fitter(self, training):
         torch.manual_seed(0)
         return nw.wrap(Net(4), training)
+
+
+def test_every_operator_is_checked():
+    """A new operator appears here as well."""
+    fitters = {name for name in nw.operators.__all__ if _is_fitter(getattr(nw.operators, name))}
+    checked = {cls.__name__.removeprefix("Test") for cls in Checked.__subclasses__()}
+    assert fitters <= checked
+
+
+def _is_fitter(value):
+    return isinstance(value, type) and issubclass(value, OperatorFitter) and value is not OperatorFitter
