@@ -3,9 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+Indices: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -33,36 +38,35 @@ class AxisPatches:
         """Nodes of a window, odd."""
         return 2 * math.ceil(self.spacings(n) / (2 * self.count)) + 2 * self.margin(n) + 1
 
-    def starts(self, n: int) -> Tensor:
+    def starts(self, n: int) -> Indices:
         """The first node that each patch answers for, and the end."""
-        firsts = torch.arange(self.count + 1) * self.spacings(n) // self.count
+        firsts = np.arange(self.count + 1) * self.spacings(n) // self.count
         firsts[-1] = n
         return firsts
 
-    def nodes(self, n: int, level: int) -> Tensor:
+    def nodes(self, n: int, level: int) -> Indices:
         """The node behind each value of each window, `(count, window)`; level l has every 2^l-th, centred alike."""
         middle = (self.window(n) - 1) // 2
-        places = (torch.arange(self.window(n)) - middle) * 2**level + middle - self.margin(n)
+        places = (np.arange(self.window(n)) - middle) * 2**level + middle - self.margin(n)
         return self.inside(self.starts(n)[:-1, None] + places, n)
 
-    def inside(self, nodes: Tensor, n: int) -> Tensor:
+    def inside(self, nodes: Indices, n: int) -> Indices:
         """Nodes beyond the ends, continued."""
         if self.periodic:
             return nodes % n
         turned = nodes % (2 * (n - 1))
-        return torch.minimum(turned, 2 * (n - 1) - turned)
+        return np.asarray(np.minimum(turned, 2 * (n - 1) - turned))
 
-    def owners(self, n: int) -> Tensor:
+    def owners(self, n: int) -> Indices:
         """Where each node's answer stands among all values of all windows, `(n,)`."""
         starts = self.starts(n)
-        patch = torch.searchsorted(starts[1:], torch.arange(n), right=True)
-        return patch * self.window(n) + torch.arange(n) - starts[patch] + self.margin(n)
+        patch = np.searchsorted(starts[1:], np.arange(n), side="right")
+        return np.asarray(patch * self.window(n) + np.arange(n) - starts[patch] + self.margin(n))
 
     def smoothed(self, x: Tensor, axis: int, stride: int) -> Tensor:
         """Means of neighbours `stride` nodes apart with weights 1/4, 1/2, 1/4 (full weighting of multigrid)."""
         n = x.shape[axis]
-        here = torch.arange(n, device=x.device)
-        beside = [x.index_select(axis, self.inside(here + step, n)) for step in (-stride, stride)]
+        beside = [_taken(x, axis, self.inside(np.arange(n) + step, n)) for step in (-stride, stride)]
         return 0.5 * x + 0.25 * (beside[0] + beside[1])
 
 
@@ -70,7 +74,7 @@ def cut(x: Tensor, axes: Sequence[AxisPatches], level: int = 0) -> Tensor:
     """Windows of `(B, C, *grid)`: `(B Π count, C, *window)`, the patches of a sample one after the other."""
     d = len(axes)
     for axis, patches in enumerate(axes, start=2):
-        x = x.index_select(axis, patches.nodes(x.shape[axis], level).flatten().to(x.device))
+        x = _taken(x, axis, patches.nodes(x.shape[axis], level).ravel())
     sizes = [size for a, patches in enumerate(axes, 2) for size in (patches.count, x.shape[a] // patches.count)]
     x = x.reshape(*x.shape[:2], *sizes)
     order = [0, *range(2, 2 + 2 * d, 2), 1, *range(3, 3 + 2 * d, 2)]
@@ -98,5 +102,9 @@ def joined(y: Tensor, axes: Sequence[AxisPatches], grid: Sequence[int]) -> Tenso
     y = y.permute(order)
     y = y.reshape(y.shape[0], y.shape[1], *(y.shape[2 + 2 * j] * y.shape[3 + 2 * j] for j in range(d)))
     for axis, (patches, n) in enumerate(zip(axes, grid, strict=True), start=2):
-        y = y.index_select(axis, patches.owners(n).to(y.device))
+        y = _taken(y, axis, patches.owners(n))
     return y
+
+
+def _taken(x: Tensor, axis: int, places: Indices) -> Tensor:
+    return x.index_select(axis, torch.from_numpy(np.ascontiguousarray(places)).to(x.device))
