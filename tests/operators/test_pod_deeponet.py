@@ -250,6 +250,7 @@ def test_a_public_mesh_with_a_calibrated_limit(tmp_path):
     save(certified, tmp_path / "block.nwidth")
     answer = load(tmp_path / "block.nwidth").predict(test.mu)
     assert isinstance(answer.guarantee, Statistical)
-    assert error(certified, test) < 0.1
+    linear = replace(fitter, training=Training(epochs=0)).fit(train, seed=0)
+    assert error(certified, test) < 0.24 < error(linear, test)
     miss = np.sqrt(np.square(answer.field - test.fields).sum(axis=1)).max(axis=1)
     assert 0.8 <= np.mean(miss <= answer.bound) <= 0.98
