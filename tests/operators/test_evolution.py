@@ -287,7 +287,7 @@ def test_times_without_an_answer_are_refused(scheme, times, match):
         surrogate.at_times(times)
 
 
-def test_limits_for_every_stored_time_hold():
+def test_limits_for_every_stored_time_hold(tmp_path):
     """Burgers end to end: trajectories, a rollout, limits from unseen runs, an answer with a limit for each time."""
     problem = Burgers(0.05, resolution=32, solver_resolution=128, modes=16, levels=(0.1, 0.2, 0.3, 0.4))
     runs = on_nodes(nw.generate(problem, 160, seed=0))
@@ -301,6 +301,8 @@ def test_limits_for_every_stored_time_hold():
     assert limits.shape == (40, 4) and (limits[0] > 0).all() and limits.max() < size
     assert ((errors <= limits).mean(axis=0) > 0.75).all()
     assert (errors > 0.2 * limits).mean() > 0.5
+    save(certified, tmp_path / "burgers.nwidth")
+    np.testing.assert_array_equal(load(tmp_path / "burgers.nwidth").predict(test.mu).stats["in time"], limits)
 
 
 class Stencils(StorableModule):

@@ -8,8 +8,9 @@ from nwidth.core.errors import InputError
 from nwidth.problems.burgers import Burgers
 from nwidth.problems.darcy import Darcy
 from nwidth.snapshots.base import Snapshots
-from nwidth.snapshots.levels import at_time, at_times, final, on_nodes
+from nwidth.snapshots.levels import at_time, at_times, final, on_nodes, windowed
 from nwidth.spaces.box import Box
+from nwidth.spaces.frames import Frames
 from nwidth.spaces.grid import Grid
 from nwidth.spaces.joint import Joint
 from nwidth.spaces.periodic_field import PeriodicField
@@ -85,3 +86,20 @@ def test_nodes_that_the_field_lacks_are_refused():
     runs = Snapshots(parameters, Torus((12,)), parameters.sample(range(2), 0), np.zeros((2, 12)))
     with pytest.raises(InputError, match=r"\(16,\) nodes cannot be thinned out to \(12,\)"):
         on_nodes(runs)
+
+
+def test_frames_become_a_parameter(trajectories, tmp_path):
+    part = windowed(trajectories, 2, name="past")
+    np.testing.assert_array_equal(part.mu["past"], trajectories.fields[:, :2])
+    np.testing.assert_array_equal(part.fields, trajectories.fields[:, 2:])
+    frames = part.parameters
+    assert frames.names == ("past",) and frames.times == (0.0, 0.1) and frames.contains(part.mu).all()
+    outside = {"past": np.stack([np.nan * part.mu["past"][0], 9 * part.mu["past"][1] + 9])}
+    assert not frames.contains(outside).any() and not frames.contains({"past": part.mu["past"][:, :1]}).any()
+    assert Frames.from_parts(*frames.to_parts()) == frames
+    assert part.save(tmp_path / "frames.zarr").mu["past"].shape == (3, 2, 16)
+    with pytest.raises(InputError, match="cannot be drawn"):
+        frames.sample(range(2), 0)
+    for count in (0, 3):
+        with pytest.raises(InputError, match="at least one and leave at least one"):
+            windowed(trajectories, count)
