@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nwidth.operators.gelu import gelu_and_slope
+
 #: Numbers per block of rows: a megabyte or two in single precision.
 _BLOCK = 1 << 18
 
@@ -107,11 +109,6 @@ def _gelu(x: Tensor) -> Tensor:
 def _gelu_over(x: Tensor) -> Tensor:
     """`σ(x)`, written over x."""
     return torch.ops.aten.gelu_(x)
-
-
-def _times_slope(g: Tensor, x: Tensor) -> Tensor:
-    """`g σ'(x)`, written over g."""
-    return torch.ops.aten.gelu_backward.grad_input(g, x, grad_input=g)
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -214,16 +211,16 @@ def _perceptron_slopes(
     gx, at_hidden = torch.empty_like(x) if wanted else None, w1.new_zeros(len(w1))
     rows, grads, into = _flat(x), _flat(grad), None if gx is None else _flat(gx)
     for r in _rows(rows, max(w1.shape)):
-        g, v = grads[r], _gelu(rows[r]) if activated else rows[r]
-        before = _affine(v, w1, b1)
-        _add_product(g2, g, _gelu(before))
-        h = _times_slope(torch.mm(g, w2), before)
+        g, (v, slope) = grads[r], gelu_and_slope(rows[r]) if activated else (rows[r], None)
+        hidden, hidden_slope = gelu_and_slope(_affine(v, w1, b1))
+        _add_product(g2, g, hidden)
+        h = torch.mm(g, w2).mul_(hidden_slope)
         _add_product(g1, h, v)
         at_hidden += h.sum(0)
         if into is not None:
             torch.mm(h, w1, out=into[r])
-            if activated:
-                _times_slope(into[r], rows[r])
+            if slope is not None:
+                into[r].mul_(slope)
     return [gx, g1, None if b1 is None else at_hidden, g2, None if b2 is None else grads.sum(0)]
 
 
@@ -271,15 +268,15 @@ def _split_slopes(
     into = _flat(gx)
     slopes: list[Tensor | None] = [None if t is None else torch.zeros_like(t) for t in (weight, bias, gate, shift)]
     for r in _rows(rows, max(weight.shape)):
-        v = _gelu(rows[r]) if activated else rows[r]
+        v, slope = gelu_and_slope(rows[r]) if activated else (rows[r], None)
         g = into[r]
         _start(g, None if at_v is None else at_v[r])
         if at_y is not None:
             _through(g, at_y[r], v, weight, slopes[:2])
         if at_r is not None:
             _through(g, at_r[r], v, gate, slopes[2:])
-        if activated:
-            _times_slope(g, rows[r])
+        if slope is not None:
+            g.mul_(slope)
     return [gx, *slopes]
 
 
