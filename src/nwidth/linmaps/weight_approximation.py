@@ -135,7 +135,7 @@ def _ranks(tensors: Sequence[Tensor], factorization: Factorization, tol: float) 
 
 def _tucker_of_channels(tensor: Tensor, tol: float, ranks: Ranks) -> TuckerForm:
     """The first mode is left as it is: its factor is the identity."""
-    return tucker(tensor, tol, ranks=(len(tensor), *ranks) if ranks else (), sweeps=2, keep=(0,))
+    return tucker(tensor, tol, ranks=(len(tensor), *ranks) if ranks else (), sweeps=2 if ranks else 0, keep=(0,))
 
 
 def _sizes(layer: TruncatedFourier, factorization: Factorization) -> tuple[int, ...]:
