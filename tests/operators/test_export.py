@@ -13,6 +13,8 @@ from torch import nn
 import nwidth as nw
 from nwidth.core.errors import InputError, WorkError
 from nwidth.core.storable import Parts
+from nwidth.linmaps import TruncatedFourier
+from nwidth.linmaps.transform import FFTTransform
 from nwidth.operators.boundary import transfinite as expected_transfinite
 from nwidth.operators.physical import PhysicalModule, transfinite
 from nwidth.problems.poisson import Poisson
@@ -162,6 +164,23 @@ def test_the_network_inside_is_exported_where_there_is_more_around_it(kind):
     with torch.no_grad():
         found, expected = nw.operators.to_exported_program(surrogate).module()({"x": x}), surrogate.module(x)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_where_the_surrogate_uses_an_fft_the_program_uses_products():
+    """Real arithmetic; and the tables that all transforms share hold numbers afterwards."""
+    runs = heat_runs(12, points=128)
+    last = Snapshots(runs.parameters, runs.space, runs.mu, runs.fields[:, -1])
+    surrogate = nw.operators.FNO(modes=41, width=2, layers=1, training=ONCE).fit(last, seed=0)
+    chosen = next(m for m in surrogate.module.modules() if isinstance(m, TruncatedFourier))
+    assert isinstance(chosen.transform((128,)), FFTTransform)
+    program = nw.operators.to_exported_program(surrogate)
+    assert not [node for node in program.graph.nodes if "fft" in str(node.target)]
+    x = torch.randn(2, 1, 128)
+    by_products = TruncatedFourier((1, 1), (41,), (128,), method="matrix")
+    by_products.load_state_dict({name: torch.ones_like(p) for name, p in by_products.named_parameters()})
+    by_fft = TruncatedFourier((1, 1), (41,), (128,), method="fft")
+    by_fft.load_state_dict(by_products.state_dict())
+    torch.testing.assert_close(by_products(x), by_fft(x), rtol=0, atol=1e-4)
 
 
 class Counting(nn.Module):

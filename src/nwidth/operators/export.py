@@ -130,6 +130,7 @@ def _program(module: PhysicalModule | NetworkModule, inputs: dict[str, Tensor]) 
     shapes = {name: {0: batch} for name in inputs}
     try:
         with torch.no_grad(), _quiet():
+            module(inputs)  # what is kept from call to call must hold numbers, not the placeholders of the exporter
             return torch.export.export(module, (inputs,), dynamic_shapes=(shapes,), strict=False)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[:3]

@@ -137,11 +137,11 @@ def _adapt(module: OperatorModule, samples: Samples) -> None:
     """Show a network that asks for it the training samples as it will see them."""
     if not isinstance(module.network, FromData):
         return
-    x, y = samples.batch(np.arange(min(len(samples), _SHOWN)))
+    x, y = (part.cpu() for part in samples.batch(np.arange(min(len(samples), _SHOWN))))
     inp = module.channels[1]
     given = x[:, inp:].reshape_as(y) if module.boundary == "given" else None
     with torch.no_grad():
-        module.network.adapt(module.standardise(x[:, :inp].cpu()), module.scaled(y.cpu(), given))
+        module.network.adapt(module.standardise(x[:, :inp]), module.scaled(y, given))
 
 
 def _check_output(module: OperatorModule, samples: Samples) -> None:

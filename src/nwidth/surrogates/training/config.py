@@ -22,7 +22,8 @@ class Training:
 
     `optimiser`: 'adamw'; 'soap', Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024; needs the extra
     `neural`); 'muon', orthogonalised momentum for matrices and AdamW for the rest (Jordan et al. 2024). Good rates:
-    1e-3 to 1e-2 for each. `schedule`: see `schedules.py`; `clip`: the largest norm of a gradient, None for any.
+    5e-3 to 2e-2, for 'muon' 2e-2 to 5e-2. `schedule`: see `schedules.py`; `clip`: the largest norm of a gradient, None
+    for any.
 
     `loss`: 'h1' relative energy-type error of every sample (values and differences; grids only), 'l2' relative error,
     'lp' the same in L^`p`, 'h-1' relative error in the dual norm of H1 (smooth errors count most), 'auto' the first
