@@ -53,7 +53,7 @@ OPTIONAL = {
     "torch": ("core.tensors", "io.readers.torch_file", "io.writers.neuraloperator", "linmaps", "operators",
               "rb.regressors._network_training", "solvers.etdrk4_torch", "solvers.multigrid.batched",
               "solvers.multigrid.torch_machine",
-              "study.compare_operators", "study.contest", "study.demo_darcy", "surrogates.training", "testing.linmaps"),
+              "study.compare_operators", "study.contest", "study.demo_darcy", "surrogates.training", "testing.linmaps", "testing.operators"),
     "meshio": ("io.readers.vtu",),
     "matplotlib": ("reports.figures", "reports.style"),
     "pypardiso": ("spaces.pardiso",),
