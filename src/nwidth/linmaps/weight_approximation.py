@@ -163,7 +163,8 @@ def _made(
     """Weights of given ranks and the largest error."""
     made = []
     for layer, tensor in zip(dense, tensors, strict=True):
-        weights = weights_of(factorization, layer.channels, layer.modes, ranks, dtype=layer.real.dtype)
+        out, inp = layer.channels
+        weights = weights_of(factorization, (out, inp), layer.modes, ranks, dtype=layer.real.dtype)
         with torch.no_grad():
             _fill(weights, tensor, ranks, seed)
         made.append(weights.to(layer.real.device))
