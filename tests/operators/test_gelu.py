@@ -41,4 +41,4 @@ def test_gradients_in_single_precision():
     net.zero_grad()
     net.double()(x.double()).square().sum().backward()
     for found, parameter in zip(single, net.parameters(), strict=True):
-        assert float((found - parameter.grad).norm() / parameter.grad.norm()) < 2e-6
+        assert float((found - parameter.grad).norm() / parameter.grad.norm()) < 5e-6
