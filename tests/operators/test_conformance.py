@@ -118,3 +118,43 @@ def test_every_operator_is_checked():
 
 def _is_fitter(value):
     return isinstance(value, type) and issubclass(value, OperatorFitter) and value is not OperatorFitter
+
+
+class Stray(Net):
+    """Adds a tensor that no `.to(device)` moves, has a parameter that does nothing, and mixes its samples."""
+
+    kind = "tests-stray"
+
+    def __init__(self, width: int, fault: str):
+        super().__init__(width)
+        self.fault, self.level = fault, torch.ones(1, 1, 1, 1)
+        self.idle = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        if self.fault == "device":
+            return y + self.level
+        return y + y.mean(dim=0, keepdim=True) if self.fault == "batch" else y
+
+    def config(self) -> dict:
+        return {"width": self.width, "fault": self.fault}
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "said"),
+    [
+        ("device", "test_everything_is_on_one_device", "stayed on the default device"),
+        ("gradient", "test_gradients_reach_all_parameters", "no gradient reaches network.idle"),
+        ("batch", "test_samples_do_not_see_each_other", "Not equal to tolerance"),
+    ],
+)
+def test_the_suite_catches(fault, check, said):
+    class Suite(OperatorConformance):
+        kinds = (Stray,)
+
+        def fitter(self, training):
+            torch.manual_seed(0)
+            return nw.wrap(Stray(4, fault), training)
+
+    with pytest.raises(AssertionError, match=said):
+        getattr(Suite(), check)()
