@@ -39,7 +39,7 @@ def rows(quick: bool, seed: int) -> list[Row]:
 
 def _speed_rows(grid: int, threads: int, quick: bool, seed: int) -> list[Row]:
     splits = (2, 4) if quick else (1, 2, 4, 8, 16)
-    counts = ("--coarse", "1", "--rounds", "2") if quick else ("--coarse", "2", "--rounds", "7")
+    counts = ("--coarse", "1", "--rounds", "2") if quick else ("--coarse", "2", "--rounds", "5")
     runs = {
         name: _child("speed", grid, splits, threads, seed, *counts, environment=environment)
         for name, environment in ALLOCATORS.items()
