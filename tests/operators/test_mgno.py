@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from tests.linmaps.test_multigrid import classical, numpy_cycle
@@ -115,6 +116,24 @@ def test_a_linear_network_is_a_step_of_a_multigrid_solver():
         found = net(torch.tensor(f)[None, None])[0, 0].numpy()
     expected = numpy_cycle(f, 1 / (n + 1), depth)
     np.testing.assert_allclose(found, expected, atol=1e-13)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(9,), (9, 12), (5, 6, 7)])
+def test_every_end_exports(shape, tmp_path):
+    """Mirrors and periodic axes read values by index; onnxruntime gives the same to 1e-5."""
+    ends = ((("mirror", "zero"),), (("periodic", "periodic"),), (("mirror", "mirror"),))
+    sizes = MgNOArchitecture(shape, 4, 2, 3, (1, 1), 3, "as is")
+    torch.manual_seed(0)
+    net = MultigridNetwork((1, 2), ("node",) * len(shape), tuple(e[0] for e in ends[: len(shape)]), sizes).eval()
+    x = torch.randn(3, 2, *shape)
+    path = tmp_path / "net.onnx"
+    torch.onnx.export(net, (x,), path, dynamo=True, input_names=["x"], dynamic_shapes=({0: torch.export.Dim("batch")},))
+    session = onnxruntime.InferenceSession(str(path))
+    for batch in (1, 5):
+        x = torch.randn(batch, 2, *shape)
+        expected = net(x).detach().numpy()
+        np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_elsewhere_it_answers_through_the_grid_it_was_trained_on():
