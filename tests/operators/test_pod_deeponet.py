@@ -178,6 +178,18 @@ def test_boundary_values_are_exact_on_any_grid():
     assert error(without, poisson_runs(problem, 8, seed=1)) < 0.2
 
 
+def test_prescribed_values_do_not_bend_the_modes():
+    """An affine map with the value 2 on the boundary is met to rounding: the bubble around the network is undone."""
+    grid = Grid((5, 6))
+    inside = grid.free.reshape(grid.shape)
+    flat = Grid((5, 6), boundary="neumann")
+    runs, unseen = (affine(24, seed, flat) for seed in (0, 1))
+    runs, unseen = (replace(r, space=grid, fields=2 + np.where(inside, r.fields, 0.0)) for r in (runs, unseen))
+    surrogate = ONCE.fit(runs)
+    assert surrogate.module.boundary == "fixed"
+    np.testing.assert_allclose(surrogate.predict(unseen.mu).field, unseen.fields, atol=2e-5)
+
+
 def test_modes_vanish_where_all_runs_agree():
     runs = curved(30)
     fields = runs.fields.copy()
