@@ -7,8 +7,8 @@ from nwidth.operators import FNO, Evolving, Training
 from nwidth.problems.burgers import Burgers
 
 problem = Burgers(0.02, resolution=64, solver_resolution=256, modes=32, levels=np.arange(1, 11) / 10)
-runs = nw.snapshots.on_nodes(nw.generate(problem, 200, seed=0))
-train, holdout, test = runs.split(120, 40, 40)
+runs = nw.snapshots.on_nodes(nw.generate(problem, 240, seed=0, workers=1))
+train, holdout, test = runs.split(120, 60, 60)
 network = FNO(modes=12, width=16, layers=3, training=Training(epochs=8, batch=16))
 
 
