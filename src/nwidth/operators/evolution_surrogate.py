@@ -61,7 +61,7 @@ class March:
         if self.stencil.lead:
             return np.array([t for t in self.trained if t <= self.times[-1] * (1 + _CLOSE)])
         count = round((self.times[-1] - self.start.time) / self.stencil.step)
-        return self.start.time + self.stencil.step * np.arange(1, count + 1)
+        return self.start.time + self.stencil.step * np.arange(1, count + 1, dtype=np.float64)
 
     def marks(self) -> Array:
         """For each asked time the number of steps of a rollout before it. Raises InputError between two steps."""
