@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from nwidth.linmaps import to_dense
-from nwidth.operators.boundary import boundary_mask, bubble, transfinite
 from nwidth.operators.block import FourierLayer
+from nwidth.operators.boundary import boundary_mask, bubble, transfinite
 from nwidth.operators.network import FourierNetwork, piece_size
 
 
