@@ -62,7 +62,8 @@ def tensor_train(tensor: Tensor, tol: float, *, ranks: Sequence[int] = ()) -> li
     TT-SVD (Oseledets 2011, algorithm 1).
     """
     allowed = (tol * float(torch.linalg.vector_norm(tensor))) ** 2 / max(tensor.ndim - 1, 1)
-    rest, rank, cars = tensor.reshape(1, -1), 1, []
+    cars: list[Tensor] = []
+    rest, rank = tensor.reshape(1, -1), 1
     for n in tensor.shape[:-1]:
         left, values, right = torch.linalg.svd(rest.reshape(rank * n, -1), full_matrices=False)
         keep = min(ranks[len(cars)], len(values)) if ranks else _rank(values, allowed)
