@@ -77,7 +77,8 @@ class PublicFNO:
         """The whole training; `seconds` is its CPU time."""
         begin = process_time()
         optimiser = torch.optim.AdamW(self.network.parameters(), lr=self.recipe.rate, weight_decay=self.recipe.decay)
-        schedule = torch.optim.lr_scheduler.StepLR(optimiser, max(1, epochs // 5), gamma=0.5)
+        # StepLR with a fifth of the epochs, which need not be a whole number here
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda epoch: 0.5 ** (5 * epoch // epochs))
         self.network.train()
         for _ in range(epochs):
             order = torch.randperm(len(self.x), generator=self.generator)
