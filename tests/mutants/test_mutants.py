@@ -159,7 +159,7 @@ MUTANTS = [
     Mutant(
         "training resumed without the optimiser's state",
         "surrogates/training/loop.py",
-        "checkpoint.restore_moments(self.optimiser, self.module, found.moments)",
+        "optimiser.load_state_dict(state)",
         "pass",
         TRAINING,
     ),
