@@ -82,9 +82,9 @@ class ImplicitArchitecture(BoundaryArchitecture):
 class IFNO(OperatorFitter):
     """Implicit Fourier neural operator `a ↦ u` for fields on a grid (You et al. 2022), see `ImplicitNetwork`.
 
-    One Fourier layer is applied `steps` times: the fewest parameters at equal error of all operators here, at the time
-    of an FNO of that depth. `modes`: frequencies per axis. `width`: channels. `padding`, `series`, `coordinates`,
-    `zero_flux`, `boundary`: as in `FNO`. `Training(optimiser="muon")` suits it.
+    One Fourier layer is applied `steps` times: the parameters of one layer, at the time of an FNO of that depth.
+    `modes`: frequencies per axis. `width`: channels. `padding`, `series`, `coordinates`, `zero_flux`, `boundary`: as in
+    `FNO`. `Training(optimiser="muon")` suits it.
     """
 
     modes: int | tuple[int, ...] = 12
