@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from nwidth.core.errors import InputError
 from nwidth.linmaps.factorised import AxisTransform, FactorisedSeries
-from nwidth.operators.architecture import Architecture, OperatorFitter
-from nwidth.operators.boundaries.architecture import BoundaryArchitecture, boundary_options, modes_of
+from nwidth.operators.architecture import Architecture
+from nwidth.operators.boundaries.architecture import BoundaryArchitecture
 from nwidth.operators.boundaries.axes import AxisSeries, Series
-from nwidth.operators.boundaries.network import lifted
+from nwidth.operators.boundaries.fitter import SeriesFitter
+from nwidth.operators.boundaries.network import LiftedNetwork
 from nwidth.operators.fitting import BoundaryChoice
 from nwidth.operators.frame import Frame
 from nwidth.operators.network import piece_size
@@ -39,7 +39,7 @@ class FactorisedLayer(nn.Module):
         return perceptron(self.spectral.convolve(v, transform), hidden, out, onto=rest)
 
 
-class FactorisedNetwork(nn.Module):
+class FactorisedNetwork(LiftedNetwork):
     """`w = Q ∘ L_n ∘ ... ∘ L_1 ∘ P` with factorised layers (Tran, Mathews, Xie and Ong 2023, equations 4 and 7).
 
     P lifts the input and the coordinates to `width` channels, Q is a perceptron with one hidden layer at each node.
@@ -61,26 +61,19 @@ class FactorisedNetwork(nn.Module):
         shared: bool = False,
         coordinates: bool = True,
     ):
-        super().__init__()
-        out, inp = channels
-        self.axes, self.coordinates = axes, coordinates
-        extra = sum(axis.coordinate_count for axis in axes) if coordinates else 0
-        self.lift = nn.Linear(inp + extra, width)
+        super().__init__(channels, width, axes, coordinates)
         spectral = [_spectral(width, modes, axes) for _ in range(1 if shared else layers)]
         self.layers = nn.ModuleList(
             FactorisedLayer(width, expansion, spectral[0 if shared else number]) for number in range(layers)
         )
-        self.hidden = nn.Linear(width, width)
-        self.project = nn.Linear(width, out)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C_in, *grid)` to `(B, C_out, *grid)`."""
-        v = lifted(x, self.lift, self.axes if self.coordinates else ())
+        v = self.lifted(x)
         transform = self.layers[0].spectral.transform(tuple(x.shape[2:]))  # type: ignore[union-attr, operator]
         for layer in self.layers:
             v = layer(v, transform)
-        hidden, out = (self.hidden.weight, self.hidden.bias), (self.project.weight, self.project.bias)
-        return perceptron(v, hidden, out).movedim((-2, -1), (0, 1))
+        return self.projected(v)
 
 
 def _spectral(width: int, modes: tuple[int, ...], axes: tuple[AxisSeries, ...]) -> FactorisedSeries:
@@ -121,7 +114,7 @@ class FactorisedArchitecture(BoundaryArchitecture):
 
 
 @dataclass(frozen=True)
-class FFNO(OperatorFitter):
+class FFNO(SeriesFitter):
     """Factorised Fourier neural operator `a ↦ u` for fields on a grid (Tran et al. 2023), see `FactorisedNetwork`.
 
     Spectral maps act along one axis at a time: their parameters grow with the number of modes, not with its power, so
@@ -130,6 +123,7 @@ class FFNO(OperatorFitter):
     `padding`, `series`, `coordinates`, `zero_flux`, `boundary`: as in `FNO`.
     """
 
+    counts: ClassVar[tuple[str, ...]] = ("width", "layers", "expansion")
     modes: int | tuple[int, ...] = 16
     width: int = 32
     layers: int = 6
@@ -142,28 +136,12 @@ class FFNO(OperatorFitter):
     boundary: BoundaryChoice = "auto"
     training: Training = field(default_factory=Training)
 
-    def __post_init__(self) -> None:
-        modes = (self.modes,) if isinstance(self.modes, int) else tuple(self.modes)
-        checks = {
-            "modes": (bool(modes) and min(modes) >= 1, "1 or more per axis"),
-            "width": (self.width >= 1, "1 or more"),
-            "layers": (self.layers >= 1, "1 or more"),
-            "expansion": (self.expansion >= 1, "1 or more"),
-            "padding": (0 <= self.padding <= 1, "between 0 and 1 (a fraction of the domain)"),
-            "boundary": (self.boundary in ("auto", "free"), "'auto' or 'free'"),
-        }
-        for name, (holds, expected) in checks.items():
-            if not holds:
-                raise InputError(f"FFNO: {name} is {getattr(self, name)!r}; expected {expected}")
-
     def architecture(self, frame: Frame) -> Architecture:
         """Modes and series for every axis. Raises InputError for words that do not suit the space."""
-        bounds = boundary_options(
-            frame, self.series, self.padding, free=self.boundary == "free", zero_flux=self.zero_flux
-        )
+        bounds = self.bounds(frame, zero_flux=self.zero_flux)
         return FactorisedArchitecture(
             **bounds._asdict(),
-            modes=modes_of(self.modes, frame.dim, "FFNO"),
+            modes=self.modes_for(frame),
             width=self.width,
             layers=self.layers,
             expansion=self.expansion,

@@ -6,10 +6,10 @@ from math import prod
 from typing import Any, ClassVar, Self
 
 from nwidth.core.arrays import Array
-from nwidth.core.errors import InputError
-from nwidth.operators.architecture import Architecture, OperatorFitter, OperatorSurrogate
-from nwidth.operators.boundaries.architecture import SeriesArchitecture, boundary_options, modes_of
+from nwidth.operators.architecture import Architecture, OperatorSurrogate
+from nwidth.operators.boundaries.architecture import SeriesArchitecture
 from nwidth.operators.boundaries.axes import Series
+from nwidth.operators.boundaries.fitter import SeriesFitter
 from nwidth.operators.fitting import BoundaryChoice, Fitted
 from nwidth.operators.frame import Frame
 from nwidth.operators.network import FourierNetwork, piece_size
@@ -51,7 +51,7 @@ class FNOSurrogate(OperatorSurrogate):
 
 
 @dataclass(frozen=True)
-class FNO(OperatorFitter):
+class FNO(SeriesFitter):
     """Fourier neural operator `a ↦ u` for fields on a grid (Li et al. 2021), see `FourierNetwork`.
 
     `modes`: frequencies per axis (one number serves all); more sharpen the answer and cost time. `width`: channels.
@@ -81,25 +81,10 @@ class FNO(OperatorFitter):
     boundary: BoundaryChoice = "auto"
     training: Training = field(default_factory=Training)
 
-    def __post_init__(self) -> None:
-        modes = (self.modes,) if isinstance(self.modes, int) else tuple(self.modes)
-        checks = {
-            "modes": (bool(modes) and min(modes) >= 1, "1 or more per axis"),
-            "width": (self.width >= 1, "1 or more"),
-            "layers": (self.layers >= 1, "1 or more"),
-            "padding": (0 <= self.padding <= 1, "between 0 and 1 (a fraction of the domain)"),
-            "boundary": (self.boundary in ("auto", "free"), "'auto' or 'free'"),
-        }
-        for name, (holds, expected) in checks.items():
-            if not holds:
-                raise InputError(f"FNO: {name} is {getattr(self, name)!r}; expected {expected}")
-
     def architecture(self, frame: Frame) -> Architecture:
         """Modes and series for every axis. Raises InputError for words that do not suit the space."""
-        modes = modes_of(self.modes, frame.dim, "FNO")
-        bounds = boundary_options(
-            frame, self.series, self.padding, free=self.boundary == "free", zero_flux=self.zero_flux
-        )
+        modes = self.modes_for(frame)
+        bounds = self.bounds(frame, zero_flux=self.zero_flux)
         if self.coordinates and bounds.plain:
             return FourierArchitecture(modes, self.width, self.layers, self.padding)
         return SeriesArchitecture(

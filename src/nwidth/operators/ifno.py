@@ -6,19 +6,18 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from nwidth.core.errors import InputError
-from nwidth.operators.architecture import Architecture, OperatorFitter
-from nwidth.operators.boundaries.architecture import BoundaryArchitecture, boundary_options, modes_of
+from nwidth.operators.architecture import Architecture
+from nwidth.operators.boundaries.architecture import BoundaryArchitecture
 from nwidth.operators.boundaries.axes import AxisSeries, Series
-from nwidth.operators.boundaries.network import fourier_layer, lifted
+from nwidth.operators.boundaries.fitter import SeriesFitter
+from nwidth.operators.boundaries.network import LiftedNetwork, fourier_layer
 from nwidth.operators.fitting import BoundaryChoice
 from nwidth.operators.frame import Frame
 from nwidth.operators.network import piece_size
-from nwidth.operators.pointwise import perceptron
 from nwidth.surrogates.training import Training
 
 
-class ImplicitNetwork(nn.Module):
+class ImplicitNetwork(LiftedNetwork):
     """`v_0 = P x`,   `v_(l+1) = v_l + L σ(v_l)` (the first step without σ),   `w = Q v_n`.
 
     One layer `L v = W v + K v + b` serves all steps, as in an iteration for `L σ(v) = 0` that starts at the lifted
@@ -38,23 +37,17 @@ class ImplicitNetwork(nn.Module):
         axes: tuple[AxisSeries, ...],
         coordinates: bool = True,
     ):
-        super().__init__()
-        out, inp = channels
-        self.axes, self.coordinates, self.steps = axes, coordinates, steps
-        extra = sum(axis.coordinate_count for axis in axes) if coordinates else 0
-        self.lift = nn.Linear(inp + extra, width)
+        super().__init__(channels, width, axes, coordinates)
+        self.steps = steps
         self.layer = fourier_layer(width, modes, axes)
-        self.hidden = nn.Linear(width, width)
-        self.project = nn.Linear(width, out)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C_in, *grid)` to `(B, C_out, *grid)`."""
-        v = lifted(x, self.lift, self.axes if self.coordinates else ())
+        v = self.lifted(x)
         transform = self.layer.spectral.transform(tuple(x.shape[2:]))  # type: ignore[union-attr, operator]
         for step in range(self.steps):
             v = v + self.layer(v, transform, activated=step > 0)
-        hidden, out = (self.hidden.weight, self.hidden.bias), (self.project.weight, self.project.bias)
-        return perceptron(v, hidden, out).movedim((-2, -1), (0, 1))
+        return self.projected(v)
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ class ImplicitArchitecture(BoundaryArchitecture):
 
 
 @dataclass(frozen=True)
-class IFNO(OperatorFitter):
+class IFNO(SeriesFitter):
     """Implicit Fourier neural operator `a ↦ u` for fields on a grid (You et al. 2022), see `ImplicitNetwork`.
 
     One Fourier layer is applied `steps` times: the parameters of one layer, at the time of an FNO of that depth.
@@ -87,6 +80,7 @@ class IFNO(OperatorFitter):
     `FNO`. `Training(optimiser="muon")` suits it.
     """
 
+    counts: ClassVar[tuple[str, ...]] = ("width", "steps")
     modes: int | tuple[int, ...] = 12
     width: int = 24
     steps: int = 8
@@ -97,27 +91,12 @@ class IFNO(OperatorFitter):
     boundary: BoundaryChoice = "auto"
     training: Training = field(default_factory=Training)
 
-    def __post_init__(self) -> None:
-        modes = (self.modes,) if isinstance(self.modes, int) else tuple(self.modes)
-        checks = {
-            "modes": (bool(modes) and min(modes) >= 1, "1 or more per axis"),
-            "width": (self.width >= 1, "1 or more"),
-            "steps": (self.steps >= 1, "1 or more"),
-            "padding": (0 <= self.padding <= 1, "between 0 and 1 (a fraction of the domain)"),
-            "boundary": (self.boundary in ("auto", "free"), "'auto' or 'free'"),
-        }
-        for name, (holds, expected) in checks.items():
-            if not holds:
-                raise InputError(f"IFNO: {name} is {getattr(self, name)!r}; expected {expected}")
-
     def architecture(self, frame: Frame) -> Architecture:
         """Modes and series for every axis. Raises InputError for words that do not suit the space."""
-        bounds = boundary_options(
-            frame, self.series, self.padding, free=self.boundary == "free", zero_flux=self.zero_flux
-        )
+        bounds = self.bounds(frame, zero_flux=self.zero_flux)
         return ImplicitArchitecture(
             **bounds._asdict(),
-            modes=modes_of(self.modes, frame.dim, "IFNO"),
+            modes=self.modes_for(frame),
             width=self.width,
             steps=self.steps,
             coordinates=self.coordinates,

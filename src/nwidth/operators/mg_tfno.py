@@ -1,5 +1,6 @@
 """Multigrid domain decomposition around a tensorised Fourier operator (MG-TFNO, Kossaifi et al. 2023)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import prod
 from typing import ClassVar
@@ -106,17 +107,15 @@ class MGTFNO(TFNO):
     levels: int = 1
     halo: float = 0.125
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def checks(self) -> Mapping[str, tuple[bool, str]]:
+        """Of patches too."""
         patches = (self.patches,) if isinstance(self.patches, int) else tuple(self.patches)
-        checks = {
+        return {
+            **super().checks(),
             "patches": (bool(patches) and min(patches) >= 1, "1 or more per axis"),
             "levels": (self.levels >= 0, "0 or more"),
             "halo": (0 <= self.halo <= 1, "between 0 and 1 (a fraction of the domain)"),
         }
-        for name, (holds, expected) in checks.items():
-            if not holds:
-                raise InputError(f"MGTFNO: {name} is {getattr(self, name)!r}; expected {expected}")
 
     def architecture(self, frame: Frame) -> MultigridArchitecture:
         """Patches for every axis. Raises InputError for a number of them that is not that of the axes."""

@@ -10,8 +10,8 @@ from nwidth.linmaps.spectral_weights import Factors, SpectralWeights
 from nwidth.linmaps.tensor_fourier import convolve
 from nwidth.linmaps.transform import Transform, transform
 from nwidth.operators.boundaries.axes import AxisSeries
-from nwidth.operators.boundaries.network import lifted
-from nwidth.operators.pointwise import fusible, perceptron, split
+from nwidth.operators.boundaries.network import LiftedNetwork
+from nwidth.operators.pointwise import fusible, split
 
 #: What goes past a spectral map at each node: a matrix of channels, or one factor per channel.
 Bypass: TypeAlias = Literal["matrix", "factors"]
@@ -34,7 +34,7 @@ class TensorLayer(nn.Module):
         return convolve(v, prepared, factors, onto=y) if fusible(v) else y + convolve(v, prepared, factors)
 
 
-class TensorNetwork(nn.Module):
+class TensorNetwork(LiftedNetwork):
     """`w = Q ∘ L_n ∘ σ ∘ L_(n-1) ∘ ... ∘ σ ∘ L_1 ∘ P`,   `L v = W v + K v + b`, K with a low-rank weight.
 
     As `FourierNetwork`, with spectral weights in the form `factorization`. `joint` >= 1: the weights of all layers are
@@ -59,11 +59,7 @@ class TensorNetwork(nn.Module):
         hidden: int | None = None,
         coordinates: bool = True,
     ):
-        super().__init__()
-        out, inp = channels
-        self.axes, self.coordinates = axes, coordinates
-        extra = sum(axis.coordinate_count for axis in axes) if coordinates else 0
-        self.lift = nn.Linear(inp + extra, width)
+        super().__init__(channels, width, axes, coordinates, hidden)
         together = layers if joint else 1
         self.weights = nn.ModuleList(
             weights_of(
@@ -78,17 +74,14 @@ class TensorNetwork(nn.Module):
             for _ in range(1 if joint else layers)
         )
         self.layers = nn.ModuleList(TensorLayer(width, bypass) for _ in range(layers))
-        self.hidden = nn.Linear(width, hidden or width)
-        self.project = nn.Linear(hidden or width, out)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C_in, *grid)` to `(B, C_out, *grid)`."""
-        v = lifted(x, self.lift, self.axes if self.coordinates else ())
+        v = self.lifted(x)
         prepared = self.transform(tuple(x.shape[2:]))
         for number, layer in enumerate(self.layers):
             v = layer(v, self.factors(number), prepared, activated=number > 0)
-        hidden, out = (self.hidden.weight, self.hidden.bias), (self.project.weight, self.project.bias)
-        return perceptron(v, hidden, out).movedim((-2, -1), (0, 1))
+        return self.projected(v)
 
     def factors(self, layer: int) -> Factors:
         """The spectral weight of one layer."""

@@ -1,5 +1,6 @@
 """The tensorised Fourier neural operator (Kossaifi et al. 2023) as a fitter."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import ClassVar, Literal
@@ -8,10 +9,10 @@ from torch import nn
 
 from nwidth.core.errors import InputError
 from nwidth.linmaps.spectral_ranks import FACTORIZATIONS, Factorization, ranks_for
-from nwidth.operators.architecture import OperatorFitter
-from nwidth.operators.boundaries.architecture import BoundaryArchitecture, modes_of
+from nwidth.operators.boundaries.architecture import BoundaryArchitecture
 from nwidth.operators.boundaries.axes import AxisSeries, series_of
 from nwidth.operators.boundaries.ends import Ends, dirichlet_ends
+from nwidth.operators.boundaries.fitter import SeriesFitter
 from nwidth.operators.fitting import BoundaryChoice
 from nwidth.operators.frame import Frame
 from nwidth.operators.network import piece_size
@@ -62,7 +63,7 @@ class TensorArchitecture(BoundaryArchitecture):
 
 
 @dataclass(frozen=True)
-class TFNO(OperatorFitter):
+class TFNO(SeriesFitter):
     """Tensorised Fourier neural operator `a ↦ u` for fields on a grid (Kossaifi et al. 2023), see `TensorNetwork`.
 
     `modes`: frequencies per axis; `width`: channels. `rank`: the share of the spectral parameters of the same FNO, or
@@ -88,29 +89,22 @@ class TFNO(OperatorFitter):
     boundary: BoundaryChoice = "auto"
     training: Training = field(default_factory=Training)
 
-    def __post_init__(self) -> None:
-        modes = (self.modes,) if isinstance(self.modes, int) else tuple(self.modes)
+    def checks(self) -> Mapping[str, tuple[bool, str]]:
+        """Of ranks and forms too."""
         share = not isinstance(self.rank, tuple | list)
-        checks = {
-            "modes": (bool(modes) and min(modes) >= 1, "1 or more per axis"),
-            "width": (self.width >= 1, "1 or more"),
-            "layers": (self.layers >= 1, "1 or more"),
+        return {
+            **super().checks(),
             "rank": (not share or 0 < self.rank <= 1, "a share between 0 and 1, or a tuple of ranks"),  # type: ignore[operator]
             "factorization": (self.factorization in FACTORIZATIONS, "'tucker', 'cp' or 'tt'"),
             "joint": (self.joint >= 0, "0 (layers of their own) or a rank over layers"),
             "bypass": (self.bypass in ("matrix", "factors"), "'matrix' or 'factors'"),
             "hidden": (self.hidden is None or self.hidden >= 1, "1 or more, or None"),
-            "padding": (0 <= self.padding <= 1, "between 0 and 1 (a fraction of the domain)"),
             "series": (self.series in ("auto", "periodic", "padded"), "'auto', 'periodic' or 'padded'"),
-            "boundary": (self.boundary in ("auto", "free"), "'auto' or 'free'"),
         }
-        for name, (holds, expected) in checks.items():
-            if not holds:
-                raise InputError(f"TFNO: {name} is {getattr(self, name)!r}; expected {expected}")
 
     def architecture(self, frame: Frame) -> TensorArchitecture:
         """Modes, ranks and series for every axis. Raises InputError for ranks or series that do not apply."""
-        modes, channels = modes_of(self.modes, frame.dim, "TFNO"), (self.width, self.width)
+        modes, channels = self.modes_for(frame), (self.width, self.width)
         space = frame.space
         whole = isinstance(space, Grid) and space.inside
         dirichlet: Ends = () if self.boundary == "free" or whole else dirichlet_ends(space)

@@ -29,7 +29,40 @@ class SeriesLayer(nn.Module):
         return self.spectral.convolve(v, transform, onto=y)
 
 
-class SeriesNetwork(nn.Module):
+class LiftedNetwork(nn.Module):
+    """What comes before and after the layers of a Fourier network: P and Q.
+
+    P lifts the input, and the coordinates where `coordinates`, to `width` channels; Q is a perceptron with one hidden
+    layer of `hidden` channels at each node.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        width: int,
+        axes: tuple[AxisSeries, ...],
+        coordinates: bool,
+        hidden: int | None = None,
+    ):
+        super().__init__()
+        out, inp = channels
+        self.axes, self.coordinates = axes, coordinates
+        extra = sum(axis.coordinate_count for axis in axes) if coordinates else 0
+        self.lift = nn.Linear(inp + extra, width)
+        self.hidden = nn.Linear(width, hidden or width)
+        self.project = nn.Linear(hidden or width, out)
+
+    def lifted(self, x: Tensor) -> Tensor:
+        """`P x`: `(B, C_in, *grid)` to `(*grid, B, width)`."""
+        return lifted(x, self.lift, self.axes if self.coordinates else ())
+
+    def projected(self, v: Tensor) -> Tensor:
+        """`Q v`: `(*grid, B, width)` to `(B, C_out, *grid)`."""
+        hidden, out = (self.hidden.weight, self.hidden.bias), (self.project.weight, self.project.bias)
+        return perceptron(v, hidden, out).movedim((-2, -1), (0, 1))
+
+
+class SeriesNetwork(LiftedNetwork):
     """`w = Q ∘ L_n ∘ σ ∘ L_(n-1) ∘ ... ∘ σ ∘ L_1 ∘ P`,   `L v = W v + K v + b`, as `FourierNetwork`.
 
     K expands functions along each axis as `axes` says. P lifts the input and the coordinates: 2x - 1 along an axis with
@@ -48,23 +81,16 @@ class SeriesNetwork(nn.Module):
         axes: tuple[AxisSeries, ...],
         coordinates: bool = True,
     ):
-        super().__init__()
-        out, inp = channels
-        self.axes, self.coordinates = axes, coordinates
-        extra = sum(axis.coordinate_count for axis in axes) if coordinates else 0
-        self.lift = nn.Linear(inp + extra, width)
+        super().__init__(channels, width, axes, coordinates)
         self.layers = nn.ModuleList(fourier_layer(width, modes, axes) for _ in range(layers))
-        self.hidden = nn.Linear(width, width)
-        self.project = nn.Linear(width, out)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C_in, *grid)` to `(B, C_out, *grid)`."""
-        v = lifted(x, self.lift, self.axes if self.coordinates else ())
+        v = self.lifted(x)
         transform = self.layers[0].spectral.transform(tuple(x.shape[2:]))  # type: ignore[union-attr, operator]
         for number, layer in enumerate(self.layers):
             v = layer(v, transform, activated=number > 0)
-        hidden, out = (self.hidden.weight, self.hidden.bias), (self.project.weight, self.project.bias)
-        return perceptron(v, hidden, out).movedim((-2, -1), (0, 1))
+        return self.projected(v)
 
 
 def fourier_layer(width: int, modes: tuple[int, ...], axes: tuple[AxisSeries, ...]) -> nn.Module:
