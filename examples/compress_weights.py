@@ -27,7 +27,7 @@ def error(surrogate, runs):
 def main():
     problem = nw.problems.get("darcy", resolution=12, law="log-normal", sigma=0.5)
     runs, test = nw.generate(problem, 80, seed=0), nw.generate(problem, 16, seed=1)
-    training = Training(epochs=8, rate=5e-3)
+    training = Training(epochs=16, rate=5e-3)
     dense = FNO(modes=MODES, width=WIDTH, layers=LAYERS, training=training).fit(runs, problem)
     table = {"trained FNO": (numbers(dense), 0.0, error(dense, test))}
     for share in (2, 10):

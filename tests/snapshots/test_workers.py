@@ -237,8 +237,8 @@ def test_memory_does_not_grow_with_the_samples_on_disk(workers, tmp_path):
         tracemalloc.stop()
         return most
 
-    few, many = (min(peak(count, turn) for turn in range(3)) for count in (60, 300))
-    assert many < few + 300_000  # the 240 more samples are 1.1 MB
+    few, many = (min(peak(count, turn) for turn in range(3)) for count in (60, 540))
+    assert many < few + 1_100_000  # the 480 more samples are 2.2 MB
 
 
 def test_wrong_numbers_of_workers():
