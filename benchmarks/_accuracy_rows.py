@@ -83,8 +83,11 @@ def compare(task: Task, seed: int, folder: str | None = None) -> list[Row]:
     arena = Arena(task, train, test)
     rate, public = arena.tuned(seed)
     seeds = range(seed, seed + task.seeds)
-    ours = [arena.ours(task.ours(rate, task.epochs), s) for s in seeds]
-    fitting = arena.fitting_epochs(public, float(np.median([t.seconds for t in ours])))
+    # an epoch of theirs is timed between our trainings, so that both meet the same machine
+    ours, epoch = zip(
+        *((arena.ours(task.ours(rate, task.epochs), s), arena.epoch_of(public)) for s in seeds), strict=True
+    )
+    fitting = max(1, round(np.median([t.seconds for t in ours]) / np.median(epoch)))
     theirs = {
         "time": [arena.theirs(public, fitting, s) for s in seeds],
         "epochs": [arena.theirs(public, task.epochs, s) for s in seeds],
@@ -142,10 +145,9 @@ class Arena:
         model.train(epochs)
         return Trained(self.error(model.predict(self.tensors["test"][0])), model.seconds, model.parameters, epochs)
 
-    def fitting_epochs(self, recipe: PublicRecipe, seconds: float) -> int:
-        """Epochs of the public recipe in the time, at least one."""
-        each = PublicFNO(recipe, *self.tensors["train"], 0).seconds_per_epoch()
-        return max(1, round(seconds / each))
+    def epoch_of(self, recipe: PublicRecipe) -> float:
+        """Seconds of an epoch of the public recipe."""
+        return PublicFNO(recipe, *self.tensors["train"], 0).seconds_per_epoch(batches=12)
 
     def error(self, found: Array) -> float:
         """Mean over the test samples of `‖v - u‖ / ‖u‖`."""
