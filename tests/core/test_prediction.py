@@ -1,5 +1,7 @@
 """Predictions, outputs and guarantees as values."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,23 @@ def test_reduced_values_become_fields_on_demand_and_survive_selection():
 def test_a_prediction_needs_one_field_per_query():
     with pytest.raises(InputError, match="one field per query"):
         uncertified({"m": np.arange(3.0)}, reduced(), Space(), np.ones(3, bool))
+
+
+def test_the_interval_of_the_true_error_is_selected_with_its_samples():
+    bare = uncertified({"m": np.arange(3.0)}, np.zeros((3, 2, 3)), Space(), np.ones(3, bool))
+    np.testing.assert_array_equal(bare.interval, (np.zeros(3), np.full(3, np.inf)))
+    answer = replace(bare, bound=np.array([2.0, 3.0, 4.0]), lower=np.array([1.0, 3.0, 0.0]))
+    low, high = answer.take(np.array([2, 0])).interval
+    assert low.tolist() == [0.0, 1.0] and high.tolist() == [4.0, 2.0]
+
+
+def test_a_lower_bound_that_was_left_behind_is_noticed():
+    bare = uncertified({"m": np.arange(2.0)}, np.zeros((2, 2, 3)), Space(), np.ones(2, bool))
+    answer = replace(bare, bound=np.array([2.0, 3.0]), lower=np.array([1.0, 2.0]))
+    for bound in (np.array([2.0, 0.1]), np.array([np.nan, 3.0])):
+        with pytest.raises(InputError, match="another field"):
+            replace(answer, bound=bound)
+    assert replace(answer, bound=np.array([0.1, 0.1]), lower=None).lower is None
 
 
 def test_a_threshold_is_decided_only_where_the_limit_allows():

@@ -71,6 +71,10 @@ class Prediction:
 
     `bound`, `inside`, `source` and `reason` are per sample `(B,)`; a bound may be +inf, and `reason` says why.
     One guarantee holds for the whole batch: the weakest in it. `stats` holds per-sample costs (iterations, ...).
+    `lower`, where a certificate knows it, is a bound from below with the same promise: the true distance lies between
+    `lower` and `bound`. Whatever changes the field or its bound sets `lower` anew, or to None.
+
+    Raises InputError for a lower bound above the upper one, the mark of one that was left behind.
     """
 
     mu: Mu
@@ -83,6 +87,20 @@ class Prediction:
     outputs: Mapping[str, Output] = field(default_factory=dict)
     reason: Array | None = None
     stats: Mapping[str, Array] = field(default_factory=dict)
+    lower: Real | None = None
+
+    def __post_init__(self) -> None:
+        if self.lower is not None and not (self.lower <= self.bound).all():
+            row = int(np.argmin(self.lower <= self.bound))
+            raise InputError(
+                f"sample {row} has the lower bound {self.lower[row]:.6g} above its bound {self.bound[row]:.6g}: it "
+                "belongs to another field; replace(prediction, values=..., bound=...) needs lower=... or lower=None too"
+            )
+
+    @property
+    def interval(self) -> tuple[Real, Real]:
+        """From where to where the true distance lies, `(B,)` each; from zero where no lower bound is known."""
+        return np.zeros(len(self)) if self.lower is None else self.lower, self.bound
 
     @property
     def field(self) -> Array:
@@ -111,6 +129,7 @@ class Prediction:
             outputs={k: Output(o.values[rows], o.limit[rows], o.unit) for k, o in self.outputs.items()},
             reason=None if self.reason is None else self.reason[rows],
             stats={name: values[rows] for name, values in self.stats.items()},
+            lower=None if self.lower is None else self.lower[rows],
         )
 
 

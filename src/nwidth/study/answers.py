@@ -89,6 +89,7 @@ class Answers:
         }
         mu = {name: values[i] for name, values in p.mu.items() if values.ndim == 1}
         known = {"inside": bool(p.inside[i]), "source": str(p.source[i])}
+        known |= {} if p.lower is None else {"lower": p.lower[i]}
         return {"mu": mu, "outputs": outputs, "bound": p.bound[i], **known}
 
     def save(self, path: Path) -> Path:
@@ -108,6 +109,7 @@ class Answers:
     def _arrays(self) -> dict[str, Array]:
         p = self.prediction
         arrays = {"field": p.field, "bound": p.bound, "inside": p.inside}
+        arrays |= {} if p.lower is None else {"lower": p.lower}
         arrays |= {f"mu/{name}": values for name, values in p.mu.items()}
         for name, output in p.outputs.items():
             arrays |= {f"outputs/{name}": output.values, f"limits/{name}": output.limit}
