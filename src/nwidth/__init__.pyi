@@ -43,3 +43,4 @@ from .study.compare_operators import Comparison as Comparison
 from .study.compare_operators import compare as compare
 from .study.data_fit import fit_runs as fit_runs
 from .study.demo import run_demo as run_demo
+from .study.evidence import write_evidence as write_evidence

@@ -7,6 +7,7 @@ import typer
 from nwidth._version import __version__
 from nwidth.cli import either, files, studies
 from nwidth.cli.demo import demo
+from nwidth.cli.evidence import evidence
 from nwidth.cli.exports import export
 
 STUDIES, EITHER, FILES = "A whole study (one YAML file)", "A study, or single files", "Models and data files"
@@ -48,6 +49,7 @@ app.command("certify", rich_help_panel=STUDIES)(studies.certify)
 app.command("report", rich_help_panel=STUDIES)(studies.report)
 app.command("fit", rich_help_panel=EITHER)(either.fit)
 app.command("refine", rich_help_panel=EITHER)(either.refine)
+app.command("evidence", rich_help_panel=EITHER)(evidence)
 app.command("predict", rich_help_panel=FILES)(files.predict)
 app.command("inspect", rich_help_panel=FILES)(files.inspect)
 app.command("export", rich_help_panel=FILES)(export)

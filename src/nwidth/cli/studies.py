@@ -50,7 +50,7 @@ def report(study: File, changes: Changes = None, json: Json = False, seed: Seed 
 def upto(verb: str, study: Path, changes: list[str], seed: int | None, screen: Screen) -> None:
     """Runs the study up to a verb's steps and prints what came out."""
     checked = nw.study.load(study, changes, seed=seed)
-    outcome = nw.study.run(checked, verb, watched=screen.watched, listen=lambda event: screen.note(_line(event)))
+    outcome = nw.study.run(checked, verb, watched=screen.watched, listen=lambda event: screen.note(step_line(event)))
     screen.result(outcome.to_dict, lambda console: _print(outcome, console))
 
 
@@ -61,7 +61,7 @@ def _upto(verb: str, study: Path, changes: list[str] | None, seed: int | None, s
 _MARKS = {"started": "…", "continued": "…", "done": "✓", "reused": "="}
 
 
-def _line(event: "Event") -> Text:
+def step_line(event: "Event") -> Text:
     """One step on one line."""
     title = event.title or event.step
     text = Text.assemble((f"{_MARKS[event.state]} ", "bold"), title)

@@ -29,6 +29,11 @@ def exact(value: float) -> str:
     return f"{value:,.6g}"
 
 
+def deviation(value: float) -> str:
+    """A relative deviation that should be rounding: said in words where it is, so that its last bits show nowhere."""
+    return "rounding only" if value < 1e-12 else significant(value)
+
+
 def round_up(value: float, digits: int = 2) -> float:
     """The smallest number with `digits` significant digits that is not below `value` > 0."""
     if not math.isfinite(value) or value <= 0:

@@ -20,7 +20,7 @@ from nwidth.io.model import load
 from nwidth.io.readers.base import read_arrays
 from nwidth.io.readers.table import read_table
 from nwidth.online.refine import refine
-from nwidth.online.wrappers import Certified
+from nwidth.online.wrappers import Certified, Refining
 from nwidth.problems.base import Problem
 from nwidth.reports.words import at_most
 from nwidth.spaces.base import ParameterSpace
@@ -215,17 +215,27 @@ def _check_numbers(path: Path, name: str, values: Real, lines: Array) -> None:
         raise InputError(f"{path}, line {lines[bad[0]]}: {name} is not a number; fill it in or remove the line")
 
 
-def _equation(surrogate: Surrogate, model: str | Path) -> Problem:
-    """The problem that a certified surrogate carries along."""
+def equation_of(surrogate: Surrogate) -> Problem | None:
+    """The problem that a surrogate carries along, in itself or in its certificate; None where there is none."""
+    if isinstance(surrogate, Refining):
+        return surrogate.problem
     inner = surrogate.surrogate if isinstance(surrogate, Certified) else surrogate
-    holders = [surrogate.certificate, inner] if isinstance(surrogate, Certified) else [inner]
-    for holder in holders:
+    for holder in (surrogate.certificate, inner) if isinstance(surrogate, Certified) else (inner,):
         child = holder.to_parts().children.get("problem")
         if isinstance(child, Problem):
             return child
-    raise InputError(
-        f"{model} holds no equation to refine with; refine in Python: nw.refine(answer, problem, rtol=...)"
-    )
+    return None
+
+
+def _equation(surrogate: Surrogate, model: str | Path) -> Problem:
+    """The surrogate's problem. Raises InputError where there is none."""
+    found = equation_of(surrogate)
+    if found is None:
+        raise InputError(
+            f"{model} holds no equation to refine with; give one: --problem STUDY.yaml, or in Python nw.refine(answer, "
+            "problem, rtol=...)"
+        )
+    return found
 
 
 def _outside(space: ParameterSpace, prediction: Prediction) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ UPTO: Mapping[str, tuple[str, ...]] = {
     "fit": ("fit",),
     "certify": ("certify",),
     "refine": ("check",),
+    "evidence": ("certify", "test"),
     "report": ("report",),
     "run": ("report",),
 }

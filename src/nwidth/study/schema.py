@@ -51,6 +51,12 @@ class ReportSection(Strict):
     queries: float = Field(default=1e6, ge=1)
 
 
+class EvidenceSection(Strict):
+    """What the page of evidence says about intended use: the author's own words."""
+
+    use: str = Field(default="", max_length=2000)
+
+
 class RunSection(Strict):
     """What does not change the results: where results lie, worker processes, the device that trains."""
 
@@ -69,6 +75,7 @@ class StudyFile(Strict):
     certify: CertifySection = CertifySection()
     refine: RefineSection | None = None
     report: ReportSection = ReportSection()
+    evidence: EvidenceSection = EvidenceSection()
     run: RunSection = RunSection()
 
 
@@ -138,6 +145,16 @@ def check_study(content: Mapping[str, Any], choices: Choices, path: Path) -> Stu
         raise InputError(f"{path}:\n" + "\n".join(f"  - {line}" for line in wrong))
     workdir = file.run.workdir or Path(f"{path.stem}-results")
     return Study(path.stem, path.parent / workdir, file.seed, problem, method, file, choices.kinds)
+
+
+def problem_part(content: Mapping[str, Any], choices: Choices, path: Path) -> Part:
+    """The section `problem` alone. Raises InputError that lists everything wrong with it."""
+    wrong: list[str] = []
+    found = _check_part("problem", content.get("problem"), choices.problems, wrong)
+    if found is None:
+        wrong = wrong or ["problem: missing; add a section such as problem: {kind: darcy, resolution: 64}"]
+        raise InputError(f"{path}:\n" + "\n".join(f"  - {line}" for line in wrong))
+    return found
 
 
 def _check_file(content: Mapping[str, Any], wrong: list[str]) -> StudyFile | None:

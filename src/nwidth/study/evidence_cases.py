@@ -1,0 +1,133 @@
+"""Unseen cases for a page of evidence: what the surrogate answers, what the full-order solver says, and the limits."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nwidth.bounds.outputs import problem_outputs
+from nwidth.certificates.quantities import NORMS
+from nwidth.core.arrays import Array, Mask, Mu, Real
+from nwidth.core.guarantee import Guarantee, Rigorous, Statistical
+from nwidth.core.prediction import Prediction
+from nwidth.core.validation import as_mu
+from nwidth.online.wrappers import Certified
+from nwidth.problems.base import Coercive, Problem, is_coercive
+from nwidth.snapshots.base import Snapshots
+from nwidth.study.answers import difference_unit
+from nwidth.study.errors import energy_errors, run_bounds
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One quantity on unseen cases, `(B,)` each: true error, stated limit, and how far the reference itself can be from
+    the full-order solution that a guarantee speaks of."""
+
+    name: str
+    unit: str
+    error: Real
+    limit: Real
+    slack: Real
+
+    @property
+    def answered(self) -> Mask:
+        """Which cases have a limit at all."""
+        return np.isfinite(self.limit)
+
+    @property
+    def held(self) -> Mask:
+        """Whether the limit held, as far as the reference can tell."""
+        return self.error <= self.limit + self.slack
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Unseen cases with their answers; `source` says in words where they come from."""
+
+    source: str
+    runs: Snapshots
+    mu: Mu
+    prediction: Prediction
+    measured: tuple[Measured, ...]
+    failed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.prediction)
+
+
+def cases_of(certified: Certified, problem: Problem | None, runs: Snapshots, source: str) -> Cases:
+    """The usable runs, answered and compared."""
+    usable = runs.take(runs.good)
+    mu = as_mu(usable.mu, certified.parameters.names)
+    prediction = certified.predict(mu)
+    measured = (*_field(problem, usable, prediction), *_outputs(problem, usable, prediction))
+    return Cases(source, usable, mu, prediction, measured, failed=len(runs) - len(usable))
+
+
+def field_norm(guarantee: Guarantee) -> str | None:
+    """The key of the norm that a guarantee's words begin with; None for a norm of another kind."""
+    return next((key for key, norm in NORMS.items() if guarantee.norm.startswith(norm.words)), None)
+
+
+def _field(problem: Problem | None, runs: Snapshots, prediction: Prediction) -> tuple[Measured, ...]:
+    """The field in the norm of its limit, where that norm can be evaluated here."""
+    if not runs.space.size:
+        return ()
+    truth, answer = np.asarray(runs.fields), np.asarray(prediction.field)
+    if truth.shape != answer.shape:
+        return ()
+    if runs.times is not None:
+        return _in_time(runs, truth, answer, prediction)
+    if isinstance(prediction.guarantee, Statistical):
+        return _calibrated(runs, truth - answer, prediction)
+    if not is_coercive(problem) or not prediction.guarantee.norm.startswith("energy norm"):
+        return ()
+    error, _ = energy_errors(problem, runs.mu, truth, answer)
+    slack = run_bounds(problem, runs.mu, truth)
+    return (Measured("field, energy norm", "", error, prediction.bound, slack),)
+
+
+def _calibrated(runs: Snapshots, difference: Array, prediction: Prediction) -> tuple[Measured, ...]:
+    norm = field_norm(prediction.guarantee)
+    if norm is None:
+        return ()
+    error = NORMS[norm].measure(difference, runs.space)
+    return (Measured(f"field, {NORMS[norm].words}", "", error, prediction.bound, np.zeros(len(error))),)
+
+
+def _in_time(runs: Snapshots, truth: Array, answer: Array, prediction: Prediction) -> tuple[Measured, ...]:
+    """At the last stored time, where limits are largest as a rule."""
+    limits: Any = prediction.stats.get("in time")
+    if limits is None:
+        return ()
+    last = runs.space.flatten(truth[:, -1] - answer[:, -1])
+    error = runs.space.inner("mass").norm(last)
+    return (Measured("field at the last time, L² norm", "", error, np.asarray(limits)[:, -1], np.zeros(len(error))),)
+
+
+def _outputs(problem: Problem | None, runs: Snapshots, prediction: Prediction) -> tuple[Measured, ...]:
+    """Every output that the runs have as well."""
+    found = []
+    slacks = _output_slacks(problem, runs, prediction)
+    for name, output in prediction.outputs.items():
+        if name not in runs.outputs:
+            continue
+        error = np.abs(np.asarray(output.values) - np.asarray(runs.outputs[name]))
+        limit, slack = np.broadcast_to(output.limit, error.shape), slacks.get(name, np.zeros(len(error)))
+        if error.ndim > 1:
+            error, limit = error[:, -1], limit[:, -1]
+        found.append(Measured(name, difference_unit(output.unit), error, limit, slack))
+    return tuple(found)
+
+
+def _output_slacks(problem: Problem | None, runs: Snapshots, prediction: Prediction) -> dict[str, Real]:
+    """What the runs' own distance from the full-order solution can do to an output."""
+    if not (isinstance(prediction.guarantee, Rigorous) and is_coercive(problem)) or runs.times is not None:
+        return {}
+    return _propagated(problem, runs)
+
+
+def _propagated(problem: Coercive, runs: Snapshots) -> dict[str, Real]:
+    truth = np.asarray(runs.fields)
+    bounds = run_bounds(problem, runs.mu, truth)
+    return {name: output.limit for name, output in problem_outputs(problem, runs.mu, truth, bounds).items()}

@@ -1,0 +1,129 @@
+"""All checks of one certified surrogate, in the order in which a reviewer asks."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nwidth.core.arrays import Mu
+from nwidth.core.guarantee import Estimate, Rigorous, Statistical
+from nwidth.core.prediction import Prediction
+from nwidth.core.validation import select
+from nwidth.online.wrappers import Certified
+from nwidth.problems.base import Problem, is_coercive
+from nwidth.reports.evidence import Assumption, State
+from nwidth.reports.words import deviation, plural, significant
+from nwidth.study.evidence_cases import Cases, Measured
+from nwidth.study.evidence_equation import equation_checks
+from nwidth.study.evidence_statistics import disjoint_checks, statistical_checks
+
+#: Cases that are asked a second time, one by one.
+_AGAIN = 4
+#: Answers alone and in a batch may differ by the rounding of a network in single precision.
+_ALIKE = 1e-5
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged: a certified surrogate, its equation where there is one, unseen cases where there are any, and the
+    parameters of the runs at hand by part (train, calibrate, test)."""
+
+    name: str
+    certified: Certified
+    problem: Problem | None = None
+    cases: Cases | None = None
+    parts: Mapping[str, Mu] = field(default_factory=dict)
+    known: tuple[Assumption, ...] = ()
+    seed: int = 0
+
+
+def checks_of(subject: Subject) -> tuple[Assumption, ...]:
+    """Every assumption with its check."""
+    return (*_integrity(subject), *subject.known, *disjoint_checks(subject.parts), *_cases(subject), *_limits(subject))
+
+
+def _integrity(subject: Subject) -> Iterator[Assumption]:
+    yield Assumption.judged(
+        "The model file is complete and unaltered", "SHA-256 of every member, checked on loading", True, "all match"
+    )
+    yield Assumption.judged(
+        "The limit belongs to this surrogate", "the certificate compares fingerprints, or answers, on loading", True
+    )
+
+
+def _cases(subject: Subject) -> Iterator[Assumption]:
+    cases = subject.cases
+    if cases is None:
+        yield Assumption("The limits hold on unseen cases", "no unseen cases were given", State.OPEN)
+        return
+    inside, count = int(cases.prediction.inside.sum()), len(cases)
+    yield Assumption.judged("Every unseen case lies in the tested range", "parameters against the fitted set",
+                            inside == count, f"{inside} of {count:,}")  # fmt: skip
+    limited = int(np.isfinite(cases.prediction.bound).sum())
+    yield Assumption.judged("Every answer has a limit", "limits that are finite", limited == count,
+                            f"{limited} of {count:,}")  # fmt: skip
+    yield _alone_and_together(subject.certified, cases)
+    if not isinstance(cases.prediction.guarantee, Statistical):
+        yield from map(_held, cases.measured)
+
+
+def _held(measured: Measured) -> Assumption:
+    held, count = int(measured.held.sum()), len(measured.error)
+    ratio = measured.limit / np.maximum(measured.error, np.finfo(float).tiny)
+    return Assumption.judged(
+        f"{measured.name}: the limit holds on unseen cases",
+        "true error, from the full-order solver, against the stated limit",
+        held == count,
+        f"{held} of {count:,}; limit {significant(float(ratio.min()))} to {significant(float(ratio.max()))} x error",
+    )
+
+
+def _alone_and_together(certified: Certified, cases: Cases) -> Assumption:
+    """A compiled path for single queries, or padding of batches, must not change an answer."""
+    rows = range(min(_AGAIN, len(cases)))
+    alone = [certified.predict(select(cases.mu, slice(i, i + 1))) for i in rows]
+    apart = max((_apart(one, cases.prediction.take(slice(i, i + 1))) for i, one in zip(rows, alone, strict=True)),
+                default=0.0)  # fmt: skip
+    return Assumption.judged(
+        "A case asked alone gets the answer that it gets in a batch",
+        f"{plural(len(rows), 'case')} asked again, one by one: fields, outputs, limits",
+        apart <= _ALIKE,
+        f"apart by: {deviation(apart)}",
+    )
+
+
+def _apart(one: Prediction, other: Prediction) -> float:
+    pairs = [(np.asarray(one.field), np.asarray(other.field)), (one.bound, other.bound)]
+    pairs += [(o.values, other.outputs[name].values) for name, o in one.outputs.items()]
+    return max((_relative(np.asarray(a), np.asarray(b)) for a, b in pairs if np.size(a)), default=0.0)
+
+
+def _relative(a: np.ndarray, b: np.ndarray) -> float:
+    both = np.isfinite(a) & np.isfinite(b)
+    if not np.array_equal(np.isfinite(a), np.isfinite(b)):
+        return float("inf")
+    size = float(np.abs(b[both]).max(initial=0.0))
+    return float(np.abs(a[both] - b[both]).max(initial=0.0)) / size if size else 0.0
+
+
+def _limits(subject: Subject) -> Iterator[Assumption]:
+    """What the kind of limit rests on."""
+    guarantee = subject.cases.prediction.guarantee if subject.cases else subject.certified.guarantee
+    match guarantee:
+        case Statistical():
+            yield from statistical_checks(guarantee, subject.cases, subject.parts)
+        case Estimate(missing=missing):
+            yield Assumption.judged("The limit is proven, or calibrated", "its kind", False, f"missing: {missing}")
+        case Rigorous():
+            yield from _guaranteed(subject, guarantee)
+    if "discretisation" not in getattr(guarantee, "covers", ()):
+        yield Assumption("The full-order solution is close enough to reality: mesh, time steps, material data, model",
+                         "outside of every limit here; the author's judgement", State.OPEN)  # fmt: skip
+
+
+def _guaranteed(subject: Subject, guarantee: Rigorous) -> Iterator[Assumption]:
+    problem, cases = subject.problem, subject.cases
+    if is_coercive(problem) and cases is not None and guarantee.norm.startswith("energy norm"):
+        yield from equation_checks(problem, cases.prediction, subject.seed)
+    elif problem is None:
+        yield Assumption("The equation is the one that the limit was proven for", "no equation is at hand", State.OPEN)
