@@ -3,21 +3,23 @@
 For `A(mu) u = f` symmetric with `α X <= A <= β X` and any v that satisfies the boundary data exactly,
 `r = f - A v` gives
 
-    ‖r‖_{X⁻¹} / √β  <=  ‖u - v‖_A  <=  ‖r‖_{X⁻¹} / √α          and  ‖u - v‖_X <= ‖r‖_{X⁻¹} / α,
+    ‖r‖_{X⁻¹} / √β  <=  |rᵀz| / ‖z‖_A  <=  ‖u - v‖_A  <=  ‖r‖_{X⁻¹} / √α          and  ‖u - v‖_X <= ‖r‖_{X⁻¹} / α,
 
-so that the effectivity in the energy norm is at most √(β/α). References: Prud'homme et al., J. Fluids Eng. 124
-(2002), section 3; for the round-off term Higham, Accuracy and Stability of Numerical Algorithms, section 3.5.
+so that the effectivity in the energy norm is at most √(β/α). The quotient is a lower bound for any z (Cauchy and
+Schwarz); the first inequality holds for z = X⁻¹ r. References: Prud'homme et al., J. Fluids Eng. 124 (2002), section 3;
+for the round-off term Higham, Accuracy and Stability of Numerical Algorithms, section 3.5.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nwidth.bounds.dual_norm import EPS, DualNorm, dot, dual_norm_upper, euclidean
 from nwidth.core.arrays import Array, Real
 from nwidth.problems.base import Stability, Systems
 from nwidth.spaces.base import InnerProduct
 
-EPS = float(np.finfo(np.float64).eps)
+__all__ = ["EPS", "EnergyBounds", "dual_norm_upper", "energy_bounds", "reference_norm", "relative_bound", "round_off"]
 
 
 @dataclass(frozen=True)
@@ -29,40 +31,66 @@ class EnergyBounds:
     floor: Real
 
 
-def dual_norm_upper(inner: InnerProduct, r: Array) -> Real:
-    """An upper bound of `‖r‖_{X⁻¹}`, `(B,)`, whatever the accuracy of the Riesz map.
-
-    With z ≈ X⁻¹ r and s = r - X z: `‖r‖_{X⁻¹} <= ‖z‖_X + ‖s‖₂ / √λ_min(X)`.
-    """
-    z = inner.riesz(r)
-    xz = inner.apply(z)
-    energy = np.sqrt(np.maximum(np.einsum("bn,bn->b", z, xz), 0.0))
-    return energy + np.linalg.norm(r - xz, axis=1) / np.sqrt(inner.lambda_min)
-
-
 def round_off(systems: Systems, v: Array, inner: InnerProduct) -> Real:
     """A bound in the X⁻¹ norm of the rounding error of a residual evaluated in float64, `(B,)`.
 
     `γ ‖ |A||v| + |f| ‖₂ / √λ_min(X)` with γ = terms · eps. Never zero where the load or the field is not.
     """
-    scale = np.linalg.norm(systems.magnitude(v - systems.lift), axis=1)
+    scale = euclidean(systems.magnitude(v - systems.lift))
     return systems.terms * EPS * scale / np.sqrt(inner.lambda_min) + np.finfo(np.float64).tiny
 
 
 def energy_bounds(systems: Systems, v: Array, inner: InnerProduct, stability: Stability) -> EnergyBounds:
-    """Bounds of `‖u - v‖_A` for dofs v `(B, N)`, float64, that carry the prescribed values exactly."""
+    """Bounds of `‖u - v‖_A` for dofs v `(B, N)`, float64, that carry the prescribed values exactly.
+
+    Where no constant above zero is known the upper bound is +inf; where numbers overflow too. Never NaN.
+    """
     noise = round_off(systems, v, inner)
-    dual = dual_norm_upper(inner, systems.residual(v))
+    r = systems.residual(v)
+    dual = DualNorm.of(inner, r)
+    found = energy_limits(dual, noise, stability)
+    direction = _quotient(systems, r, dual, noise, stability.upper, inner)
+    return replace(found, lower=np.maximum(found.lower, direction))
+
+
+def energy_limits(dual: DualNorm, noise: Real, stability: Stability) -> EnergyBounds:
+    """Both bounds from the dual norm of the computed residual and a bound of its rounding in that norm, `(B,)`."""
     # without a proven constant above zero there is no bound: infinite, never NaN
     known = stability.lower > 0
-    stability = replace(stability, lower=np.where(known, stability.lower, np.nan))
-    floor = noise / np.sqrt(stability.lower)
-    found = EnergyBounds(
-        upper=dual / np.sqrt(stability.lower) + floor,
-        lower=np.maximum(dual * (1 - 1e-6) - noise, 0.0) / np.sqrt(stability.upper),
-        floor=floor,
-    )
-    return replace(found, upper=np.where(known, found.upper, np.inf), floor=np.where(known, floor, np.inf))
+    root = np.sqrt(np.where(known, stability.lower, 1.0))
+    floor = noise / root
+    with np.errstate(invalid="ignore", divide="ignore"):
+        upper = dual.upper / root + floor
+        lower = np.maximum(dual.lower - noise, 0.0) / np.sqrt(stability.upper)
+    upper = np.where(known & ~np.isnan(upper), upper * (1 + 4 * EPS), np.inf)
+    return EnergyBounds(upper, _lower(lower), np.where(known & ~np.isnan(floor), floor, np.inf))
+
+
+def quotient(product: Real, energy: Real, dual: DualNorm, noise: Real) -> Real:
+    """`|rᵀz| / ‖z‖_A` less what the rounding of r takes, from a lower bound of rᵀz and an upper one of ‖z‖²_A."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _lower((product - noise * dual.energy) / np.sqrt(energy))
+
+
+def _quotient(systems: Systems, r: Array, dual: DualNorm, noise: Real, upper: Real, inner: InnerProduct) -> Real:
+    """The quotient with products as they are computed.
+
+    A row of A has at most as many entries as `terms` says operations, and |A_ij| <= β √(X_ii X_jj), so that
+    `|z|ᵀ |A| |z| <= terms · β max X_ii ‖z‖²`, and EPS max X_ii <= `inner.rounding`.
+    """
+    z, size = dual.z, dual.z.shape[1]
+    q = systems.apply(z)
+    paid, rounding = (size + 8) * EPS, inner.rounding(size)
+    with np.errstate(invalid="ignore", over="ignore"):
+        product = dot(r, z) - paid * np.sqrt(dot(r, r)) * dual.length
+        lost = systems.terms**2 * upper * rounding * dual.length**2 + paid * np.sqrt(dot(q, q)) * dual.length
+        energy = np.maximum(dot(z, q), 0.0) + lost
+    return quotient(product, energy, dual, noise)
+
+
+def _lower(values: Real) -> Real:
+    """A lower bound less its own last rounding; zero where nothing is known."""
+    return np.where(values > 0, np.where(np.isfinite(values), values, 0.0), 0.0) * (1 - 16 * EPS)
 
 
 def relative_bound(upper: Real, energy_norm: Real) -> Real:

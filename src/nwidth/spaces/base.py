@@ -9,6 +9,10 @@ from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.storable import Storable
 from nwidth.core.validation import check_batched
 
+_EPS = float(np.finfo(np.float64).eps)
+#: Numbers of one batch of unit vectors.
+_PIECE = 1 << 20
+
 
 class ParameterSpace(Storable):
     """A set of parameters with a way to draw from it.
@@ -48,6 +52,22 @@ class InnerProduct(ABC):
     @abstractmethod
     def lambda_min(self) -> float:
         """A proven lower bound of the smallest eigenvalue of X on the free dofs (for the round-off term)."""
+
+    def riesz_roughly(self, r: Array) -> Array:
+        """About `X⁻¹ r`, `(B, N)`, as cheap as may be: for bounds that account for what is missing (`bounds.dual`)."""
+        return self.riesz(r)
+
+    def rounding(self, size: int) -> float:
+        """ρ with `‖fl(X v) - X v‖₂ <= ρ ‖v‖₂`, `fl` being `apply` in float64, for vectors of `size` entries.
+
+        Here from the columns of X, by as many products as there are dofs; a class that knows its matrix says it at
+        once. A column of X holds at most N rounded products, and `‖ |X| ‖₂` is at most the largest column sum.
+        """
+        largest, piece = 0.0, max(1, _PIECE // max(size, 1))
+        for start in range(0, size, piece):
+            units = np.eye(min(piece, size - start), size, start)
+            largest = max(largest, float(np.abs(self.apply(units)).sum(axis=1).max()))
+        return 2 * (size + 4) * _EPS * largest
 
     def norm(self, v: Array) -> Real:
         """`√(vᵀ X v)` of each row, `(B,)`."""

@@ -13,6 +13,7 @@ from nwidth.spaces.grid_axis import GridAxis
 
 #: A load on functions up to constants may have a mean of this size, relative to the mean of its absolute values.
 _MEAN = 1e-8
+_EPS = float(np.finfo(np.float64).eps)
 
 
 class GridModes(InnerProduct):
@@ -70,6 +71,14 @@ class GridModes(InnerProduct):
         volume."""
         volume = float(np.prod([w.min() for w in self._widths]))
         return float(np.sort(self._values, axis=None)[int(self._floating)]) * volume
+
+    def rounding(self, size: int) -> float:
+        """Three products along each direction (all others are by zeros), times widths, summed."""
+        total = 0.0
+        for d, stiffness in enumerate(self._stiffness):
+            others = [w.max() for k, w in enumerate(self._widths) if k != d]
+            total += float(np.abs(stiffness).sum(axis=1).max() * np.prod(others))
+        return 32 * _EPS * total
 
     def _inside(self, v: Array) -> Real:
         v = check_batched("dofs", v, (int(np.prod(self._shape)),))

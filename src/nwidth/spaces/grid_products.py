@@ -13,6 +13,7 @@ from nwidth.spaces.base import InnerProduct
 
 #: Bytes of one buffer of a piece of the batch: four of them fit in a core's second-level cache.
 _PIECE = 1 << 18
+_EPS = float(np.finfo(np.float64).eps)
 
 
 class GridMass(InnerProduct):
@@ -35,6 +36,10 @@ class GridMass(InnerProduct):
     def lambda_max(self) -> float:
         """The largest eigenvalue: exact."""
         return float(self._volumes[self._free].max())
+
+    def rounding(self, size: int) -> float:
+        """One product."""
+        return 2 * _EPS * self.lambda_max
 
 
 class GridEnergy(InnerProduct):
@@ -78,6 +83,10 @@ class GridEnergy(InnerProduct):
     def lambda_max(self) -> float:
         """4 Σ_d c_d, the row sum of absolute values: above every eigenvalue, its own round-off included."""
         return 4 * float(self._weights.sum()) * (1 + 1e-14)
+
+    def rounding(self, size: int) -> float:
+        """A difference to each of up to six neighbours, each multiplied by a weight, and what the weights lost."""
+        return 32 * _EPS * self.lambda_max
 
     def _solve(self, r: Real, out: Real) -> None:
         parts = [self._along_the_middle(part) for part in self._sine.forward(r)]

@@ -17,6 +17,7 @@ from nwidth.spaces.factor import Factor, Pattern, factorised, restricted
 
 _FORMS = ("energy", "mass")
 _PARTS = ("data", "indices", "indptr")
+_EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,15 @@ class MatrixProduct(InnerProduct):
     @property
     def lambda_min(self) -> float:
         return self._form.lambda_min
+
+    def rounding(self, size: int) -> float:
+        """As many products as the longest row has, by the largest row sum of |X|."""
+        return self._rounding
+
+    @cached_property
+    def _rounding(self) -> float:
+        longest = int(np.diff(self.matrix.indptr).max(initial=0))
+        return 2 * (longest + 2) * _EPS * float(abs(self.matrix).sum(axis=1).max(initial=0.0))
 
     def _on_free(self, v: Array, action: Any) -> Array:
         if self._everywhere:

@@ -31,6 +31,10 @@ class DiagonalProduct(InnerProduct):
         """The smallest weight: exact."""
         return float(self.weights.min())
 
+    def rounding(self, size: int) -> float:
+        """One product."""
+        return 2 * float(np.finfo(np.float64).eps) * float(self.weights.max())
+
 
 @dataclass(frozen=True, eq=False)
 class Points(FunctionSpace):
