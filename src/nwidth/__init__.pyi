@@ -39,6 +39,7 @@ from .surrogates.base import Fitter as Fitter
 from .surrogates.base import Run as Run
 from .surrogates.base import Surrogate as Surrogate
 from .surrogates.training.config import Training as Training
+from .study.certify_file import certify_file as certify_file
 from .study.compare_operators import Comparison as Comparison
 from .study.compare_operators import compare as compare
 from .study.data_fit import fit_runs as fit_runs

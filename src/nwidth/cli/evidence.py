@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 import nwidth as nw
+from nwidth.cli.files import Equation, equation_in
 from nwidth.cli.screen import Screen
 from nwidth.cli.studies import step_line
 from nwidth.cli.verbs import FAILED, Json, Quiet, Seed, guarded
@@ -35,9 +36,7 @@ def evidence(
     results: Annotated[
         Path | None, typer.Option("--results", metavar="RESULTS", help="Where the results of the table's runs are.")
     ] = None,
-    problem: Annotated[
-        Path | None, typer.Option("--problem", metavar="FILE", help="The equation: a study or a saved problem.")
-    ] = None,
+    problem: Equation = None,
     cases: Annotated[
         int, typer.Option("--cases", metavar="N", min=0, help="Fresh cases to solve where there are no unseen runs.")
     ] = 100,
@@ -63,7 +62,7 @@ def evidence(
             use=use,
             holdout=holdout,
             results=results,
-            problem=None if problem is None else nw.study.problem_in(problem),
+            problem=equation_in(problem),
             cases=cases,
             tests=tests,
             seed=seed,
@@ -78,7 +77,7 @@ def _show(found: "Written", console: Console) -> None:
     evidence = found.evidence
     console.print(Text(evidence.verdict, "bold red" if evidence.failing else "bold green"))
     for assumption in evidence.failing:
-        console.print(Text.assemble(("✕ ", "bold red"), f"{assumption.text}: {assumption.number}. {assumption.how}."))
+        console.print(Text.assemble(("✕ ", "bold red"), f"{assumption.text}: {assumption.number} ({assumption.how})"))
     if not evidence.use:
         console.print("The intended use is not stated: say it with --use, or in a study as evidence.use.", markup=False)
     console.print(Text.assemble("Page: ", (str(found.html), "bold"), f" and {found.markdown.name}"))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: Rows of answers that are printed; a file holds them all.
 _SHOWN = 20
+_FROM = {"surrogate": "from the surrogate alone", "refined": "refined", "full order": "solved in full"}
 
 Model = Annotated[Path, typer.Argument(metavar="FILE.nwidth", help="The surrogate.")]
 Questions = Annotated[
@@ -32,6 +33,12 @@ Output = Annotated[
 Thresholds = Annotated[
     list[str] | None,
     typer.Option("--threshold", metavar="NAME=VALUE", help="Say below, above or undecided for this output."),
+]
+
+
+Equation = Annotated[
+    Path | None,
+    typer.Option("--problem", metavar="FILE", help="The equation: a study, a saved problem, or a model that holds it."),
 ]
 
 
@@ -65,12 +72,26 @@ def predict(
     questions: Questions,
     output: Output = None,
     threshold: Thresholds = None,
+    tol: Annotated[
+        float | None,
+        typer.Option("--tol", metavar="X", help="Guaranteed relative error; what misses it goes to the solver."),
+    ] = None,
+    problem: Equation = None,
     json: Json = False,
     seed: UnusedSeed = None,
     quiet: Quiet = False,
 ) -> None:
-    """Answer new cases, each with its limit."""
-    answer(nw.study.ask(model, questions, thresholds=parse_thresholds(threshold or [])), output, Screen(json, quiet))
+    """Answer new cases, each with its limit; with --tol by the cheapest way that meets the tolerance."""
+    if problem is not None and tol is None:
+        raise InputError("--problem gives the equation to refine with: say to which tolerance, --tol 1e-3")
+    limits = parse_thresholds(threshold or [])
+    answers = nw.study.ask(model, questions, thresholds=limits, tol=tol, problem=equation_in(problem))
+    answer(answers, output, Screen(json, quiet))
+
+
+def equation_in(path: Path | None) -> nw.Problem | None:
+    """The problem that an option names, if it was given."""
+    return None if path is None else nw.study.problem_in(path)
 
 
 def answer(answers: "Answers", output: Path | None, screen: Screen) -> None:
@@ -82,12 +103,19 @@ def answer(answers: "Answers", output: Path | None, screen: Screen) -> None:
         hidden = len(answers.prediction) - _SHOWN
         if hidden > 0 and saved is None:
             console.print(f"{hidden:,} more; write all of them with -o answers.csv")
-        for line in (*_notes(answers), *answers.promise):
+        for line in (*_notes(answers), *_mix(answers), *answers.promise):
             console.print(line, markup=False)
         if saved is not None:
             console.print(Text.assemble("Answers: ", (str(saved), "bold")))
 
     screen.result(lambda: answers.to_dict() | {"file": saved}, show)
+
+
+def _mix(answers: "Answers") -> list[str]:
+    """Where the answers came from, where that is not the surrogate alone."""
+    if set(answers.mix) <= {"surrogate"}:
+        return []
+    return [", ".join(f"{count:,} {_FROM[source]}" for source, count in answers.mix.items()) + "."]
 
 
 def _table(answers: "Answers") -> Table:

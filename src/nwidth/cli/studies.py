@@ -36,12 +36,6 @@ def generate(study: File, changes: Changes = None, json: Json = False, seed: See
 
 
 @guarded
-def certify(study: File, changes: Changes = None, json: Json = False, seed: Seed = None, quiet: Quiet = False) -> None:
-    """Fit the surrogate and give each of its answers a limit."""
-    _upto("certify", study, changes, seed, Screen(json, quiet))
-
-
-@guarded
 def report(study: File, changes: Changes = None, json: Json = False, seed: Seed = None, quiet: Quiet = False) -> None:
     """Check the surrogate on unseen runs and write the report."""
     _upto("report", study, changes, seed, Screen(json, quiet))

@@ -16,13 +16,14 @@ td { text-align: left; } thead th { text-align: left; }
 table { width: 100%; }
 tbody th { text-align: left; font-weight: 500; min-width: 7rem; }
 td.state { white-space: nowrap; font-weight: 700; }
-.t-good { color: var(--good); } .t-bad { color: var(--bad); } .t-open { color: var(--unsure); }
+p.t-good, td.t-good { color: var(--good); } p.t-bad, td.t-bad { color: var(--bad); }
+p.t-open, td.t-open { color: var(--unsure); }
 p.t-good, p.t-bad, p.t-open { font-weight: 600; }
 ul.t-good li::before { content: "✓"; color: var(--good); }
 ul.t-bad li::before { content: "–"; color: var(--bad); }
 ul.t-open li::before { content: "?"; color: var(--unsure); }
 .facts { grid-template-columns: minmax(8rem, 18rem) 1fr; }
-figure { max-width: 460px; }
+figure { display: inline-block; width: min(100%, 430px); margin: .9rem 1rem 0 0; vertical-align: top; }
 @media print { body { font-size: 10pt; } section { break-inside: auto; } tr { break-inside: avoid; } }
 """
 _MARKS = {Tone.PLAIN: "", Tone.GOOD: "✓ ", Tone.BAD: "✕ ", Tone.OPEN: "? "}

@@ -142,10 +142,11 @@ def document(evidence: Evidence) -> Document:
 
 
 def _assumptions(evidence: Evidence) -> Grid:
-    rows = tuple((a.text, a.how, a.state.value, a.number) for a in evidence.assumptions)
+    listed = sorted(evidence.assumptions, key=lambda a: a.state is not State.FAILS)  # what fails stands first
+    rows = tuple((a.text, a.how, a.state.value, a.number) for a in listed)
     note = "Not checked: it rests on the author's word, or on a choice that no program can see."
     table = Table("", ("Assumption", "How it was checked", "Result", "Number"), rows, note)
-    return Grid(table, tuple(_TONES[a.state] for a in evidence.assumptions), judged=2)
+    return Grid(table, tuple(_TONES[a.state] for a in listed), judged=2)
 
 
 def _licences(evidence: Evidence) -> Table:

@@ -9,7 +9,7 @@ from nwidth.core.arrays import Real
 from nwidth.reports.document import Scatter
 from nwidth.reports.words import power_of_ten
 
-_SIDE, _LEFT, _BOTTOM, _GAP = 300.0, 52.0, 40.0, 8.0
+_SIDE, _LEFT, _BOTTOM, _GAP = 300.0, 52.0, 40.0, 16.0
 
 
 def scatter_svg(scatter: Scatter) -> str:

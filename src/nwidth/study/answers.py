@@ -19,6 +19,7 @@ from nwidth.io.detect import detect
 from nwidth.io.model import load
 from nwidth.io.readers.base import read_arrays
 from nwidth.io.readers.table import read_table
+from nwidth.online.certify import certify
 from nwidth.online.refine import refine
 from nwidth.online.wrappers import Certified, Refining
 from nwidth.problems.base import Problem
@@ -70,6 +71,12 @@ class Answers:
         return table | {"inside the range": inside, "note": np.array(self.notes, dtype=object)}
 
     @property
+    def mix(self) -> dict[str, int]:
+        """How many answers came from where: surrogate, refined, full order."""
+        names, counts = np.unique(self.prediction.source, return_counts=True)
+        return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+    @property
     def promise(self) -> tuple[str, ...]:
         """What the limits promise, in words for people who sign."""
         return promise(self.prediction)
@@ -78,7 +85,8 @@ class Answers:
         """For JSON: one entry per question."""
         p, notes = self.prediction, self.notes
         rows = [self._row(i) | {"note": notes[i]} for i in range(len(p))]
-        return {"promise": self.promise, "guarantee": _guarantee(p.guarantee), "rows": rows}
+        guarantee = _guarantee(p.guarantee)
+        return {"promise": self.promise, "guarantee": guarantee, "sources": self.mix, "rows": rows}
 
     def _row(self, i: int) -> dict[str, Any]:
         p, verdicts = self.prediction, self.verdicts
@@ -122,25 +130,45 @@ def ask(
     *,
     thresholds: Mapping[str, float] | None = None,
     rtol: float | None = None,
+    tol: float | None = None,
+    deadline: float | None = None,
+    problem: Problem | None = None,
     kinds: Sequence[type] = (),
 ) -> Answers:
     """The answers of a saved surrogate to the rows of a table (CSV), or to arrays (NPZ) for parameters that are fields.
 
     `thresholds`: output -> value, each row then is below, above or undecided. With `rtol`, every answer is refined to
-    this guaranteed relative tolerance, which needs a model that holds its equation. Raises InputError for a file that
-    holds no surrogate, a missing or unknown column, a number that is not finite.
+    this guaranteed relative tolerance, or as far as `deadline` (seconds) allows; with `tol`, only those answers go to
+    the solver whose limit misses it. Both need a model that holds its equation, or `problem`. Raises InputError for a
+    file that holds no surrogate, a missing or unknown column, a number that is not finite.
     """
     surrogate = load(model, kinds)
     if not isinstance(surrogate, Surrogate):
         raise InputError(f"{model} holds a {surrogate.kind!r}, which answers no questions; give a surrogate")
+    if deadline is not None and rtol is None:
+        raise InputError("a deadline ends a refinement: give rtol as well")
     mu = _read_questions(Path(questions), surrogate.parameters)
-    prediction = surrogate.predict(mu)
+    if tol is not None:
+        prediction = _within(surrogate, problem or _equation(surrogate, model), tol).predict(mu)
+    else:
+        prediction = surrogate.predict(mu)
     if rtol is not None:
-        prediction = refine(prediction, _equation(surrogate, model), rtol)
+        prediction = refine(prediction, problem or _equation(surrogate, model), rtol, **_until(deadline))
     for name in thresholds or {}:
         if name not in prediction.outputs:
             raise InputError(f"threshold: output {unknown(name, list(prediction.outputs))}")
     return Answers(prediction, thresholds or {}, _outside(surrogate.parameters, prediction))
+
+
+def _until(deadline: float | None) -> dict[str, Any]:
+    return {} if deadline is None else {"deadline": deadline}
+
+
+def _within(surrogate: Surrogate, problem: Problem, tol: float) -> Refining:
+    """The surrogate as one that meets a tolerance; it is certified first where it has no limits."""
+    bare = surrogate.certified if isinstance(surrogate, Refining) else surrogate
+    certified = bare if isinstance(bare, Certified) else certify(bare, problem)
+    return Refining(certified, problem, tol)
 
 
 def promise(prediction: Prediction) -> tuple[str, ...]:

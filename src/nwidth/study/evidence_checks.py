@@ -56,12 +56,15 @@ def _cases(subject: Subject) -> Iterator[Assumption]:
     if cases is None:
         yield Assumption("The limits hold on unseen cases", "no unseen cases were given", State.OPEN)
         return
-    inside, count = int(cases.prediction.inside.sum()), len(cases)
-    yield Assumption.judged("Every unseen case lies in the tested range", "parameters against the fitted set",
-                            inside == count, f"{inside} of {count:,}")  # fmt: skip
-    limited = int(np.isfinite(cases.prediction.bound).sum())
-    yield Assumption.judged("Every answer has a limit", "limits that are finite", limited == count,
-                            f"{limited} of {count:,}")  # fmt: skip
+    inside, finite = cases.prediction.inside, np.isfinite(cases.prediction.bound)
+    limited, number = bool(finite[inside].all()), f"{int(finite[inside].sum())} of {int(inside.sum()):,}"
+    yield Assumption.judged(
+        "Every case inside the tested range gets a limit", "limits of the unseen cases", limited, number
+    )
+    if isinstance(cases.prediction.guarantee, Statistical):
+        outside = int((~inside).sum())
+        yield Assumption.judged("No case outside the tested range gets a limit", "limits of the unseen cases",
+                                not finite[~inside].any(), f"{outside} of {len(cases):,} outside")  # fmt: skip
     yield _alone_and_together(subject.certified, cases)
     if not isinstance(cases.prediction.guarantee, Statistical):
         yield from map(_held, cases.measured)

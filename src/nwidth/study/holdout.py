@@ -47,6 +47,19 @@ def read_holdout(
     return _as_asked(read, surrogate, answered, Path(runs))
 
 
+def read_parameters(surrogate: Surrogate, runs: str | Path, kinds: Sequence[type] = ()) -> dict[str, Array]:
+    """The parameters of the runs in a snapshot store or a table, name -> `(B, ...)`; results are not looked at."""
+    names = surrogate.parameters.names
+    if detect(runs) == "store":
+        held = open_snapshots(runs, kinds)
+        _check_names(runs, held.parameters.names, names)
+        return {name: np.asarray(held.mu[name]) for name in names}
+    columns = read_table(runs).numbers
+    _check_names(runs, tuple(columns), names)
+    usable = np.all([np.isfinite(columns[name]) for name in names], axis=0)
+    return {name: columns[name][usable] for name in names}
+
+
 def _answered(surrogate: Surrogate) -> Prediction:
     """One answer: what the surrogate's outputs are called."""
     return surrogate.predict(surrogate.parameters.sample([0], 0))
@@ -68,11 +81,7 @@ def _as_asked(runs: Runs, surrogate: Surrogate, answered: Prediction, table: Pat
     """The usable runs in the surrogate's parameters and space."""
     rows = np.flatnonzero(runs.good)
     known = {n: v[rows] for n, v in runs.parameters.items()} | {n: np.full(len(rows), v) for n, v in runs.fixed.items()}
-    missing = [name for name in surrogate.parameters.names if name not in known]
-    if missing:
-        raise InputError(
-            f"{table} has no column {missing[0]!r}, a parameter of the surrogate; its columns: {', '.join(known)}"
-        )
+    _check_names(table, tuple(known), surrogate.parameters.names)
     mu = {name: known[name] for name in surrogate.parameters.names}
     outputs = {name: runs.outputs[name][rows] for name in runs.outputs if name in answered.outputs}
     fields = _fields(runs, rows, surrogate.space)
@@ -110,9 +119,7 @@ def _check_nodes(runs: Runs, space: FunctionSpace) -> None:
 
 
 def _fitting(runs: Snapshots, surrogate: Surrogate, path: str | Path) -> Snapshots:
-    names, wanted = set(runs.parameters.names), set(surrogate.parameters.names)
-    if names != wanted:
-        raise InputError(f"{path} has the parameters {sorted(names)}, the surrogate {sorted(wanted)}")
+    _check_names(path, runs.parameters.names, surrogate.parameters.names)
     levels = () if runs.times is None else (len(runs.times),)
     if (*levels, *runs.space.shape) != tuple(surrogate.space.shape):
         shape = _shape((*levels, *runs.space.shape))
@@ -120,6 +127,12 @@ def _fitting(runs: Snapshots, surrogate: Surrogate, path: str | Path) -> Snapsho
             f"{path} holds fields of {shape} values, the surrogate answers {_shape(surrogate.space.shape)}"
         )
     return runs
+
+
+def _check_names(path: str | Path, names: Sequence[str], wanted: Sequence[str]) -> None:
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise InputError(f"{path} has no {missing[0]!r}, a parameter of the surrogate; it has {', '.join(names)}")
 
 
 def _shape(shape: Sequence[int]) -> str:
