@@ -281,7 +281,8 @@ def test_what_cannot_be_stored_is_refused_and_nothing_is_written(tmp_path):
         (Node(arrays={"x": np.array(["text"])}), "array 'x' of 'my-node' has type <U4"),
         (Node(arrays={"x": np.array([object()])}), "array 'x'"),
         (Node({"f": print}), "configuration of 'my-node'"),
-        ("no object", "str cannot be saved: it is not Storable"),
+        ("no object", "the path 'no object' first; expected save\\(object, path\\)"),
+        (3, "int cannot be saved: it is not Storable"),
     ]:
         with pytest.raises(InputError, match=says):
             save(bad, tmp_path / "a.nwidth")

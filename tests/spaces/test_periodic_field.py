@@ -128,3 +128,12 @@ def test_bad_input_is_named():
     ]:
         with pytest.raises(InputError, match=message):
             make()
+
+
+def test_which_fields_belong_to_it_also_of_an_empty_batch():
+    space = PeriodicField("w", 8, modes=2)
+    fields = space.sample(range(3), 0)["w"].copy()
+    fields[1, 2, 2] = np.nan
+    assert space.contains({"w": fields}).tolist() == [True, False, True]
+    assert space.contains({"w": fields[:0]}).shape == (0,)
+    assert not space.contains({"w": fields[:, :4]}).any()

@@ -42,6 +42,8 @@ def save(obj: Storable, path: str | Path, *, provenance: Mapping[str, Any] | Non
 
     Raises InputError for an object that is not Storable or holds what cannot be stored, WorkError for a full disk.
     """
+    if isinstance(obj, (str, Path)):
+        raise InputError(f"got the path {str(obj)!r} first; expected save(object, path)")
     if not isinstance(obj, Storable):
         raise InputError(
             f"{type(obj).__name__} cannot be saved: it is not Storable; inherit nwidth.core.storable.Storable with "

@@ -136,7 +136,7 @@ class PeriodicField(ParameterSpace):
         values = as_mu(mu, self.names)[self.name]
         if values.shape[1:] != self.shape:
             return np.zeros(len(values), dtype=bool)
-        return np.all(np.isfinite(values).reshape(len(values), -1), axis=1)
+        return np.asarray(np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
 
     def to_parts(self) -> Parts:
         return Parts(asdict(self), {}, {})
