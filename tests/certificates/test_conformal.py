@@ -193,7 +193,7 @@ def test_without_a_field_the_bound_is_that_of_all_outputs_together():
     certificate = calibrate(surrogate, without_fields(runs(60, seed=2)))
     answer = certificate.bound(surrogate.predict(runs(10, seed=3).mu))
     assert np.isfinite(answer.bound).all() and "in units of its spread" in answer.guarantee.norm
-    assert set(certificate.offsets) == {"all outputs", "peak", "mean"}
+    assert set(certificate.scores) == {"all outputs", "peak", "mean"}
 
 
 # --- whose certificate it is ---------------------------------------------------------------------------------------

@@ -3,23 +3,31 @@
 Five disjoint sets of runs: train, validate (both used up by the fit), choose the scale, calibrate, test.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from nwidth.certificates.bands import Profile
 from nwidth.certificates.base import Certificate
-from nwidth.certificates.difficulty import CANDIDATES, Difficulty, Surroundings, choose_difficulty
+from nwidth.certificates.cutoffs import Cutoff, Pooled
+from nwidth.certificates.difficulty import Difficulty, Surroundings, choose_difficulty, features_of
+from nwidth.certificates.groups import ByDifficulty, Grouped, Groups
+from nwidth.certificates.hints import Hint
 from nwidth.certificates.identity import Identity
-from nwidth.certificates.quantile import quantile, rank
-from nwidth.certificates.quantities import FIELD, TOGETHER, Truth, errors_of, names_of, norm_named, sizes_of, spreads
+from nwidth.certificates.limits import check_quantities as check_quantities
+from nwidth.certificates.limits import statistical, with_limits
+from nwidth.certificates.quantile import largest_accepted, rank
+from nwidth.certificates.quantities import FIELD, Truth, errors_of, names_of, norm_named, sizes_of, spreads
+from nwidth.certificates.unseen import refuse_known
+from nwidth.certificates.weighted import Shift, Weighted
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
-from nwidth.core.guarantee import Statistical
-from nwidth.core.prediction import Output, Prediction, Reduced
+from nwidth.core.guarantee import Estimate, Statistical
+from nwidth.core.prediction import Prediction
 from nwidth.core.storable import Parts, Storable
-from nwidth.core.validation import as_mu, batch_size
+from nwidth.core.validation import as_mu
 from nwidth.rb.kernel import KernelRegression
 from nwidth.rb.pod_regression import PODRegressionSurrogate
 from nwidth.snapshots.base import Snapshots
@@ -27,6 +35,8 @@ from nwidth.surrogates.base import Surrogate
 
 #: Errors below this part of the answer are round-off: no limit is ever zero.
 _FLOOR = 1e-14
+#: What `norm` says for a band over the field instead of one limit for it.
+BAND = "band"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +44,13 @@ class ConformalCertificate(Certificate):
     """`error(query) <= exp(g(query) + q)` for about `level` of the queries drawn like the calibration runs.
 
     g is the expected logarithm of the error (`Difficulty`), q the `⌈(n + 1) level⌉`-th smallest of the n calibration
-    runs' `log error - g`. For a fresh run, drawn like and independently of the calibration, the limit of each quantity
-    on its own holds with probability at least `level` on average over calibrations (for *this* calibration it varies
-    by about √(level (1 - level) / n)). It does not hold for queries that are picked by looking at the answers: optima,
-    feedback. Queries outside the fitted set get +inf.
+    runs' scores `log error - g` (`cutoff`: or that of the query's group, or with weights). For a fresh run, drawn like
+    and independently of the calibration, the limit of each quantity on its own holds with probability at least `level`
+    on average over calibrations (for *this* calibration it varies by about √(level (1 - level) / n)). It does not hold
+    for queries that are picked by looking at the answers: optima, feedback. Queries outside the fitted set get +inf.
+
+    With a `profile` σ the field has a band: `|u_j - v_j| <= σ_j exp(g + q)` at all of its values at once with that
+    probability; `band` gives its widths, and `bound` is the widest.
 
     References: Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World (2005); Lei, G'Sell, Rinaldo,
     Tibshirani, Wasserman, J. Amer. Stat. Assoc. 113 (2018), theorem 2.2 and section 5.2.
@@ -48,42 +61,79 @@ class ConformalCertificate(Certificate):
     identity: Identity
     level: float
     norm: str
-    calibrated_on: int
     surroundings: Surroundings
     difficulties: Mapping[str, Difficulty]
-    offsets: Mapping[str, float]
+    scores: Mapping[str, Real]
     spread: Mapping[str, float]
+    cutoff: Cutoff
+    profile: Profile | None = None
 
     @property
-    def guarantee(self) -> Statistical:
-        """Statistical, each quantity on its own."""
-        return statistical(self.norm, tuple(self.offsets), self.level, self.calibrated_on)
+    def calibrated_on(self) -> int:
+        """How many runs calibrated."""
+        return len(next(iter(self.scores.values())))
+
+    @property
+    def guarantee(self) -> Statistical | Estimate:
+        """Statistical, each quantity on its own; an Estimate where a shift was learned."""
+        words = statistical(self.norm, tuple(self.scores), self.level, self.calibrated_on).norm
+        if self.profile is not None:
+            words = words.replace(norm_named(self.norm).words, "band that holds at all values of the field at once")
+        return self.cutoff.guarantee(words, self.level, self.calibrated_on)
 
     def check(self, surrogate: Storable) -> None:
         """Raises InputError for another surrogate than the one that was calibrated."""
         self.identity.check(surrogate)
 
+    def at(self, level: float) -> "ConformalCertificate":
+        """The same calibration at another level. Raises InputError for a level that its runs cannot promise."""
+        self.cutoff.check(self.scores, level)
+        return replace(self, level=level)
+
     def bound(self, prediction: Prediction) -> Prediction:
         """The prediction with a limit for its field and for each output; +inf with a reason where there is none."""
-        check_quantities(prediction, self.offsets)
-        sizes = sizes_of(prediction, self.spread)
-        limits = {}
-        for name, offset in self.offsets.items():
-            difficulty = self.difficulties[name]
-            with np.errstate(invalid="ignore"):
-                columns = self.surroundings.columns(prediction.mu, sizes[name], CANDIDATES[difficulty.name])
-                limits[name] = np.exp(difficulty(columns) + offset)
-        return with_limits(prediction, limits, self.guarantee)
+        check_quantities(prediction, self.scores)
+        limits = self._limits(prediction)
+        first = next(iter(self.scores))
+        reasons = self.cutoff.reasons(prediction, limits[first])
+        return with_limits(prediction, limits, self.guarantee, reasons)
+
+    def band(self, prediction: Prediction) -> Real:
+        """The widths `(B, *space.shape)` of the bands around the fields of answers that `bound` gave limits.
+
+        Raises InputError where no band was calibrated.
+        """
+        if self.profile is None:
+            raise InputError("one limit was calibrated for the whole field; for a band: nw.certify(..., norm='band')")
+        widths = self.profile.band(np.asarray(prediction.bound))
+        return widths.reshape(len(widths), *prediction.space.shape)
+
+    def expected(self, prediction: Prediction) -> dict[str, Real]:
+        """g, the expected logarithm of the error of each quantity, `(B,)`; NaN where the query is not finite."""
+        columns = self.surroundings.columns(prediction, {n: d.parts for n, d in self.difficulties.items()})
+        with np.errstate(invalid="ignore"):
+            return {name: difficulty(columns[name]) for name, difficulty in self.difficulties.items()}
+
+    def _limits(self, prediction: Prediction) -> dict[str, Real]:
+        found = {}
+        for name, g in self.expected(prediction).items():
+            q = self.cutoff(name, self.scores[name], self.level, prediction, g)
+            found[name] = np.exp(g + q)
+        return found
 
     def to_parts(self) -> Parts:
-        names = list(self.offsets)
-        children: dict[str, Storable] = {"features": self.surroundings.features}
-        if self.surroundings.deviation is not None:
-            children["deviation"] = self.surroundings.deviation
-        arrays: dict[str, Array] = {"known": self.surroundings.known, **self.identity.arrays()}
+        around = self.surroundings
+        children: dict[str, Storable] = {"features": around.features, "cutoff": self.cutoff}
+        children |= {f"hint {i}": hint for i, hint in enumerate(around.hints)}
+        if around.deviation is not None:
+            children["deviation"] = around.deviation
+        arrays: dict[str, Array] = {"known": around.known, **self.identity.arrays()}
+        arrays |= {f"scores of {name}": values for name, values in self.scores.items()}
+        if self.profile is not None:
+            arrays["profile"] = self.profile.sigma
         described = {}
         for name, d in self.difficulties.items():
-            described[name] = {"name": d.name, "low": d.low, "high": d.high}
+            described[name] = {"name": d.name, "low": d.low, "high": d.high, "plain": d.plain}
             if d.model is not None and d.shift is not None and d.scale is not None:
                 children[f"difficulty of {name}"] = d.model
                 arrays |= {f"shift of {name}": d.shift, f"scale of {name}": d.scale}
@@ -91,16 +141,17 @@ class ConformalCertificate(Certificate):
             "fingerprint": self.identity.fingerprint,
             "level": self.level,
             "norm": self.norm,
-            "calibrated_on": self.calibrated_on,
+            "hints": len(around.hints),
             "difficulties": described,
-            "offsets": {name: self.offsets[name] for name in names},
             "spread": dict(self.spread),
-            "quantities": names,
+            "quantities": list(self.scores),
         }
         return Parts(config, arrays, children)
 
     @classmethod
     def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
+        """The certificate again. Raises InputError for one of an earlier version, which kept too little."""
+
         def difficulty(name: str) -> Difficulty:
             model: KernelRegression | None = children.get(f"difficulty of {name}")
             return Difficulty(
@@ -110,16 +161,21 @@ class ConformalCertificate(Certificate):
                 **config["difficulties"][name],
             )
 
-        names = config["quantities"]
+        if "cutoff" not in children:
+            raise InputError("this limit was calibrated by an earlier version of nwidth; calibrate it again")
+        names, norm, spread = config["quantities"], config["norm"], config["spread"]
+        hints = tuple(children[f"hint {i}"] for i in range(config["hints"]))
+        deviation = children.get("deviation")
         return cls(
             identity=Identity.from_stored(config["fingerprint"], arrays),
             level=config["level"],
-            norm=config["norm"],
-            calibrated_on=config["calibrated_on"],
-            surroundings=Surroundings(children["features"], arrays["known"], children.get("deviation")),
+            norm=norm,
+            surroundings=Surroundings(children["features"], arrays["known"], norm, spread, deviation, hints),
             difficulties={name: difficulty(name) for name in names},
-            offsets={name: config["offsets"][name] for name in names},
-            spread=config["spread"],
+            scores={name: arrays[f"scores of {name}"] for name in names},
+            spread=spread,
+            cutoff=children["cutoff"],
+            profile=Profile(arrays["profile"]) if "profile" in arrays else None,
         )
 
 
@@ -131,84 +187,154 @@ def calibrate(
     *,
     norm: str = "max",
     training: Mu | None = None,
+    hints: Sequence[Hint] = (),
+    scale: str | None = None,
+    groups: Groups | None = None,
+    shift: Shift | None = None,
+    accept: float | None = None,
 ) -> ConformalCertificate:
     """A certificate for `surrogate` from `snapshots` that it has never seen.
 
     A third of the runs chooses how the limit varies from query to query, the rest calibrates it (all of them
-    calibrate where a third would be under 15 runs, or too few would remain for `level`). `norm` is that of the field:
-    'max', the largest error anywhere; 'rms', root mean square over the nodes; 'mass' or 'energy' of the space.
-    `training`, the parameters of the training runs, lets the limit grow with the distance to them.
+    calibrate where a third would be under 15 runs, or too few would remain for `level`).
 
-    Raises InputError for a level above n / (n + 1), runs that are also training runs, outputs that the runs lack.
+    norm      of the field: 'max', the largest error anywhere; 'rms', root mean square over the nodes; 'mass' or
+              'energy' of the space; 'band', a width for every value of the field, all of them at once
+    training  parameters of the training runs: the limit can grow with the distance to them, and calibration on them
+              is refused
+    hints     what else foretells the error: `Residual(problem)`, `Spread(members)`
+    scale     what the limit follows, one of `difficulty.CANDIDATES`, instead of the best for the first third
+    groups    the limit holds in each of these groups of queries on its own
+    shift     how queries are drawn differently from the runs: the limit holds for queries
+    accept    a tolerance: the limit holds among the queries that are expected to meet it, and, on its own, among the
+              others; the first are chosen by their expected error, before the limit is known
+
+    Raises InputError for a level that the runs cannot promise, runs that are also training runs, outputs that the runs
+    lack, and for more than one of groups, shift and accept.
     """
+    _one_of(groups=groups, shift=shift, accept=accept)
+    banded, norm = norm == BAND, "max" if norm == BAND else norm
     norm_named(norm)
-    runs = snapshots.take(snapshots.good)
-    mu = as_mu(runs.mu, surrogate.parameters.names)
-    inside = surrogate.parameters.contains(mu)
-    runs, mu = runs.take(np.flatnonzero(inside)), {n: a[inside] for n, a in mu.items()}
-    rank(len(runs), level)
-    if training is not None:
-        training = as_mu(training, surrogate.parameters.names)
-        _refuse_known(mu, training)
+    runs, mu = _usable(surrogate, snapshots, level)
+    training = None if training is None else as_mu(training, surrogate.parameters.names)
+    refuse_known(surrogate, mu, training)
     prediction = surrogate.predict(mu)
-    # From the surrogate alone: a scale that looked at the calibration runs would spoil their exchangeability.
-    spread = spreads(surrogate.predict(surrogate.parameters.sample(range(256), seed)))
-    errors = errors_of(prediction, Truth(np.asarray(runs.fields), runs.outputs), norm, spread)
+    spread = _spread_of(surrogate, prediction, seed)
+    truth = Truth(np.asarray(runs.fields), runs.outputs)
+    errors = errors_of(prediction, truth, norm, spread)
     _check_errors(errors)
-    sizes = sizes_of(prediction, spread)
     choosing, calibrating = _parts(len(runs), level, seed)
+    profile = None
+    if banded:
+        profile, errors[FIELD] = _profiled(prediction, truth, choosing)
     deviation = surrogate.deviation if isinstance(surrogate, PODRegressionSurrogate) else None
-    surroundings = Surroundings.of({n: a[choosing] if len(choosing) else a for n, a in mu.items()}, training, deviation)
-    difficulties, offsets = {}, {}
-    for name in names_of(prediction):
-        log_errors = np.log(errors[name] + _FLOOR * sizes[name] + 1e-300)
-        columns = surroundings.columns(mu, sizes[name])
-        chosen = {part: values[choosing] for part, values in columns.items()}
-        difficulties[name] = choose_difficulty(chosen, log_errors[choosing], seed)
-        expected = difficulties[name]({part: values[calibrating] for part, values in columns.items()})
-        offsets[name] = quantile(log_errors[calibrating] - expected, level)
+    known = features_of({n: a[choosing] if len(choosing) else a for n, a in mu.items()}, training)
+    surroundings = Surroundings(*known, norm, spread, deviation, tuple(hints))
+    found = _Scaled.of(surroundings, prediction, errors, choosing, seed, scale)
+    scores = {name: (values - found.expected[name])[calibrating] for name, values in found.log_errors.items()}
+    cutoff = _cutoff(found, prediction.take(calibrating), calibrating, level, groups, shift, accept)
+    cutoff.check(scores, level)
     return ConformalCertificate(
-        identity=Identity.of(surrogate, mu),
-        level=level,
-        norm=norm,
-        calibrated_on=len(calibrating),
-        surroundings=surroundings,
-        difficulties=difficulties,
-        offsets=offsets,
-        spread=spread,
+        Identity.of(surrogate, mu), level, norm, surroundings, found.difficulties, scores, spread, cutoff, profile
     )
 
 
-def statistical(norm: str, names: tuple[str, ...], level: float, calibrated_on: int) -> Statistical:
-    """The guarantee in words."""
-    words = norm_named(norm).words if names[0] == FIELD else "largest error of an output, in units of its spread"
-    alone = "; each output on its own" if len(names) > 1 else ""
-    return Statistical(words + alone, level, calibrated_on)
+def _one_of(**asked: object) -> None:
+    given = [name for name, value in asked.items() if value is not None]
+    if len(given) > 1:
+        raise InputError(f"got {' and '.join(given)}; calibrate for one of them at a time")
 
 
-def check_quantities(prediction: Prediction, known: Mapping[str, Any]) -> None:
-    """InputError for an answer with other quantities than those that were calibrated."""
-    names = names_of(prediction)
-    if set(names) != set(known):
-        raise InputError(
-            f"this certificate was calibrated for {', '.join(known)}; the answer has {', '.join(names)}: it comes from "
-            "another surrogate"
-        )
+def _usable(surrogate: Surrogate, snapshots: Snapshots, level: float) -> tuple[Snapshots, dict[str, Array]]:
+    """The runs that converged and lie in the fitted set, and their parameters."""
+    runs = snapshots.take(snapshots.good)
+    mu = as_mu(runs.mu, surrogate.parameters.names)
+    inside = surrogate.parameters.contains(mu)
+    rank(int(inside.sum()), level)
+    return runs.take(np.flatnonzero(inside)), {n: a[inside] for n, a in mu.items()}
 
 
-def with_limits(prediction: Prediction, limits: Mapping[str, Real], guarantee: Statistical) -> Prediction:
-    """The prediction with its limits; +inf with the reason for queries that they are not for."""
-    values = prediction.values
-    numbers = values.coefficients if isinstance(values, Reduced) else np.asarray(values)
-    finite = np.isfinite(numbers).reshape(len(numbers), -1).all(axis=1)
-    usable = prediction.inside & finite
-    limits = {n: np.where(usable & np.isfinite(v), v, np.inf) for n, v in limits.items()}
-    reason = np.full(len(prediction), "", dtype=object)
-    reason[~prediction.inside] = "outside the range of the runs that the limit was calibrated on"
-    reason[prediction.inside & ~finite] = "the field is not finite"
-    first = FIELD if FIELD in limits else TOGETHER
-    outputs = {n: Output(o.values, limits[n], o.unit) for n, o in prediction.outputs.items()}
-    return replace(prediction, bound=limits[first], guarantee=guarantee, outputs=outputs, reason=reason)
+def _spread_of(surrogate: Surrogate, prediction: Prediction, seed: int) -> dict[str, float]:
+    """From the surrogate alone: a scale that looked at the calibration runs would spoil their exchangeability."""
+    if not prediction.outputs:
+        return {}
+    return spreads(surrogate.predict(surrogate.parameters.sample(range(256), seed)))
+
+
+def _profiled(prediction: Prediction, truth: Truth, choosing: Array) -> tuple[Profile, Real]:
+    """How the width of a band varies over the field, and the errors of all runs in units of it."""
+    if names_of(prediction)[0] != FIELD:
+        raise InputError("the surrogate answers no field, so there is no band; its outputs get limits with norm='max'")
+    difference = np.asarray(prediction.field) - truth.fields
+    flat = difference.reshape(len(difference), -1)
+    profile = Profile.learned(flat[choosing])
+    return profile, profile.measure(flat)
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """How hard each run was expected to be, quantity by quantity; the first rows chose the scale."""
+
+    difficulties: dict[str, Difficulty]
+    log_errors: dict[str, Real]
+    expected: dict[str, Real]
+    choosing: Array
+
+    @classmethod
+    def of(
+        cls,
+        surroundings: Surroundings,
+        prediction: Prediction,
+        errors: Mapping[str, Real],
+        choosing: Array,
+        seed: int,
+        scale: str | None,
+    ) -> "_Scaled":
+        sizes = sizes_of(prediction, surroundings.spread)
+        logs = {name: np.log(values + _FLOOR * sizes[name] + 1e-300) for name, values in errors.items()}
+        parts = surroundings.parts if len(choosing) or scale is not None else ()
+        columns = surroundings.columns(prediction, dict.fromkeys(logs, parts))
+        chosen, expected = {}, {}
+        for name, values in logs.items():
+            own = {part: column[choosing] for part, column in columns[name].items()}
+            chosen[name] = choose_difficulty(own, values[choosing], seed, scale)
+            expected[name] = chosen[name](columns[name])
+        return cls(chosen, logs, expected, choosing)
+
+    def threshold(self, name: str, level: float, tolerance: float) -> float:
+        """The largest expected error up to which a limit at `level` stays below the tolerance, by the rows that chose.
+
+        The rows that calibrate are not looked at: a selection by them would have to be undone.
+        """
+        if not len(self.choosing):
+            raise InputError(
+                "accept= needs runs that choose whom to accept, apart from those that calibrate: give at least 45"
+            )
+        values = self.log_errors[name][self.choosing]
+        expected = self.difficulties[name].left_out(values, self.expected[name][self.choosing])
+        return float(np.exp(largest_accepted(expected, values, np.log(tolerance), level)))
+
+
+def _cutoff(
+    found: _Scaled,
+    answers: Prediction,
+    calibrating: Array,
+    level: float,
+    groups: Groups | None,
+    shift: Shift | None,
+    accept: float | None,
+) -> Cutoff:
+    """What the limit of a query is read from; `answers` are those to the calibration runs."""
+    if shift is not None:
+        return Weighted.of(shift, answers.mu)
+    if accept is not None:
+        if not accept > 0:
+            raise InputError(f"accept is {accept}; it is a tolerance: give a number above zero")
+        groups = ByDifficulty(found.threshold(names_of(answers)[0], level, accept))
+    if groups is None:
+        return Pooled()
+    members = {name: groups(answers, values[calibrating]) for name, values in found.expected.items()}
+    return Grouped(groups, members, partial=accept is not None)
 
 
 def _parts(count: int, level: float, seed: int) -> tuple[Array, Array]:
@@ -229,19 +355,3 @@ def _check_errors(errors: Mapping[str, Real]) -> None:
                 f"{len(bad)} of {len(values)} runs have values, or answers, that are not finite ({name}); mark them as "
                 "failed or repair them"
             )
-
-
-def _refuse_known(mu: Mu, training: Mu) -> None:
-    """Runs that the surrogate has seen say nothing about runs that it has not."""
-    count = len(_as_bytes(mu) & _as_bytes(training))
-    if count:
-        raise InputError(
-            f"{count} of the {batch_size(mu)} calibration runs are training runs; a limit from them "
-            "would be far too small: pass runs that the surrogate has not seen"
-        )
-
-
-def _as_bytes(mu: Mu) -> set[bytes]:
-    """Every row of the parameters as one string of bytes."""
-    table = [np.asarray(mu[name], dtype=np.float64).reshape(batch_size(mu), -1) for name in sorted(mu)]
-    return {row.tobytes() for row in np.concatenate(table, axis=1)}

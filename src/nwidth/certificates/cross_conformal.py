@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from nwidth.certificates.base import Certificate
-from nwidth.certificates.conformal import check_quantities, statistical, with_limits
 from nwidth.certificates.identity import Identity
+from nwidth.certificates.limits import check_quantities, statistical, with_limits
 from nwidth.certificates.quantile import rank
 from nwidth.certificates.quantities import Truth, errors_of, norm_named, spreads
 from nwidth.core.arrays import Array, Mu, Real

@@ -35,6 +35,20 @@ def quantile(scores: Array, level: float) -> float:
     return float(np.partition(scores, k - 1)[k - 1])
 
 
+def largest_accepted(expected: Real, log_errors: Real, log_tolerance: float, level: float) -> float:
+    """The largest of the expected log errors g_i `(n,)` up to which a limit at `level` meets the tolerance; -inf for
+    none: `g_i + quantile{log error_j - g_j : g_j <= g_i} <= log tolerance`."""
+    order = np.argsort(expected)
+    found = -math.inf
+    for count in range(1, len(order) + 1):
+        rows = order[:count]
+        if count < level / (1 - level) - 1e-9:
+            continue
+        if expected[rows[-1]] + quantile(log_errors[rows] - expected[rows], level) <= log_tolerance:
+            found = float(expected[rows[-1]])
+    return found
+
+
 @dataclass(frozen=True)
 class Coverage:
     """How often a limit held on runs that nothing was fitted to."""

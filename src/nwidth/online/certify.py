@@ -1,7 +1,12 @@
 """`certify`: attach the strongest certificate that the problem allows."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from nwidth.certificates.base import Certificate
 from nwidth.certificates.conformal import calibrate
+from nwidth.certificates.groups import Groups
+from nwidth.certificates.hints import Hint, Residual, Spread, has_residual
 from nwidth.certificates.interpolated import interpolated_certificate
 from nwidth.certificates.lead_time import calibrate_lead_times
 from nwidth.certificates.parabolic import EvolutionCertificate
@@ -9,7 +14,10 @@ from nwidth.certificates.parabolic_dual import DualEvolutionCertificate
 from nwidth.certificates.reduced import ReducedCertificate
 from nwidth.certificates.reduced_residual import ReducedResidualCertificate
 from nwidth.certificates.residual import ResidualCertificate
+from nwidth.certificates.weighted import Shift
+from nwidth.core.arrays import Mu
 from nwidth.core.errors import InputError
+from nwidth.core.storable import Storable
 from nwidth.online.wrappers import Certified
 from nwidth.problems.base import Coercive, Problem, is_coercive
 from nwidth.problems.parabolic import AffineEvolution
@@ -18,6 +26,9 @@ from nwidth.rb.parabolic import ReducedEvolution
 from nwidth.snapshots.base import Snapshots
 from nwidth.surrogates.base import Surrogate
 
+#: Other words for the norms of calibrated limits.
+_ALIASES: Mapping[str, str] = {"l2": "mass"}
+
 
 def certify(
     surrogate: Surrogate,
@@ -25,33 +36,80 @@ def certify(
     *,
     holdout: Snapshots | None = None,
     level: float = 0.9,
+    norm: str | None = None,
+    training: Snapshots | Mu | None = None,
+    members: Sequence[Surrogate] = (),
+    groups: Groups | None = None,
+    shift: Shift | None = None,
+    accept: float | None = None,
     seed: int = 0,
 ) -> Certified:
     """The surrogate with a limit on every answer.
 
     A guaranteed bound where the problem is linear with a stability constant: whatever answers in a basis for an affine
     problem is bounded from its coefficients alone, also with interpolated coefficients or in time; any other field by
-    its residual. Otherwise pass `holdout`, runs that the surrogate has never seen, for a calibrated limit that holds
-    for about `level` of the cases drawn the same way; trajectories get one for each stored time.
+    its residual. `norm` is then 'energy'.
+
+    With `holdout`, runs that the surrogate has never seen, a calibrated limit that holds for about `level` of the cases
+    drawn the same way; trajectories get one for each stored time. It differs from query to query: what it follows is
+    chosen on a third of the runs from the parameters, the size of the answer, the distance to the `training` runs
+    (refused as holdout), the residual where a linear `problem` is given too, and the spread of `members`, other
+    surrogates of the same problem. `norm` is 'max' (as it comes), 'rms', 'mass', 'energy' or 'band', one width for
+    every value of the field. With `groups` it holds in each group on its own, with `shift` for queries that are drawn
+    differently, with `accept`, a tolerance, among the answers that a router accepts
+    (`nwidth.certificates.conformal.calibrate`).
 
     Raises InputError where neither is possible, with what is missing.
     """
     if isinstance(surrogate, Certified):
         raise InputError("this surrogate already carries a certificate; certify its .surrogate instead")
-    return Certified(surrogate, _certificate(surrogate, problem, holdout, level, seed))
+    asked = {"training": training, "groups": groups, "shift": shift, "accept": accept, "members": members or None}
+    if holdout is None:
+        _only_calibrated(asked)
+        return Certified(surrogate, _guaranteed(surrogate, problem, norm))
+    if holdout.times is not None:
+        _only_calibrated(asked, "limits for each stored time do not")
+        return Certified(surrogate, calibrate_lead_times(surrogate, holdout, level, seed=seed))
+    certificate = calibrate(
+        surrogate,
+        holdout,
+        level,
+        seed,
+        norm=_ALIASES.get(norm or "max", norm or "max"),
+        training=training.mu if isinstance(training, Snapshots) else training,
+        hints=_hints(problem, members),
+        groups=groups,
+        shift=shift,
+        accept=accept,
+    )
+    return Certified(surrogate, certificate)
 
 
-def _certificate(
-    surrogate: Surrogate, problem: Problem | None, holdout: Snapshots | None, level: float, seed: int
-) -> Certificate:
-    if holdout is not None and holdout.times is not None:
-        return calibrate_lead_times(surrogate, holdout, level, seed=seed)
-    if holdout is not None:
-        return calibrate(surrogate, holdout, level=level, seed=seed)
+def _only_calibrated(asked: Mapping[str, Any], why: str = "a guaranteed bound does not; pass holdout=") -> None:
+    given = [name for name, value in asked.items() if value is not None]
+    if given:
+        raise InputError(f"{', '.join(given)}: a limit calibrated on runs takes this, {why}")
+
+
+def _hints(problem: Problem | None, members: Sequence[Surrogate]) -> tuple[Hint, ...]:
+    """What foretells the error. A problem that cannot be stored is left out: the model file could not hold it."""
+    found: list[Hint] = []
+    if has_residual(problem) and isinstance(problem, Storable):
+        found.append(Residual(problem))
+    if members:
+        found.append(Spread(members))
+    return tuple(found)
+
+
+def _guaranteed(surrogate: Surrogate, problem: Problem | None, norm: str | None) -> Certificate:
     if problem is None:
         raise InputError(
             "nothing to certify against: pass the problem for a guaranteed bound, or holdout=snapshots (unseen runs) "
             "for a calibrated one"
+        )
+    if norm not in (None, "energy"):
+        raise InputError(
+            f"norm is {norm!r}; a guaranteed bound is in the energy norm: leave norm= out, or pass holdout="
         )
     if isinstance(surrogate, ReducedEvolution) and isinstance(problem, AffineEvolution):
         return _in_time(surrogate, problem)
