@@ -27,7 +27,10 @@ if available("neuralop"):
 
 @dataclass(frozen=True)
 class PublicRecipe:
-    """Sizes and settings of the public recipe; `periodic` says how its H1 loss takes differences at the ends."""
+    """Sizes and settings of the public recipe; `periodic` says how its H1 loss takes differences at the ends.
+
+    `sobolev`: the H1 loss for functions of two variables; `perceptrons`: those after its Fourier layers.
+    """
 
     modes: int = 16
     width: int = 24
@@ -37,6 +40,8 @@ class PublicRecipe:
     decay: float = 1e-4
     periodic: bool = False
     split: int = 1
+    sobolev: bool = True
+    perceptrons: bool = True
 
     def build(self, channels: tuple[int, int], dim: int) -> Any:
         """The untrained network for channels (out, in)."""
@@ -47,12 +52,13 @@ class PublicRecipe:
             out_channels=out,
             hidden_channels=self.width,
             n_layers=self.layers,
+            use_channel_mlp=self.perceptrons,
         )
 
     def loss(self, dim: int) -> Any:
         """The recipe's training loss, summed over a batch."""
-        if dim == 1:
-            return LpLoss(d=1, p=2)
+        if dim == 1 or not self.sobolev:
+            return LpLoss(d=dim, p=2)
         return H1Loss(d=dim, periodic_in_x=self.periodic, periodic_in_y=self.periodic, periodic_in_z=self.periodic)
 
 

@@ -1,26 +1,29 @@
 """Real parameters at equal error: nwidth's small operators against the smallest plain FNO of a sweep.
 
-All learn from the same samples for the same epochs with the same recipe and learning rate. A small operator is compared
-with the smallest plain FNO (nwidth's, which holds no redundant number) whose mean error over the seeds is not larger;
-the best ratio counts. Beside it stands the ratio to the published size, which says little: those networks are far
-larger than the problem asks for.
+All learn from the same samples for the same epochs with the same loss. A small operator is compared with the smallest
+plain FNO whose mean error over the seeds is not larger; the best ratio counts. The plain FNO is that of neuraloperator
+without its perceptrons (complex numbers count two) with its AdamW and schedule, swept over modes and width. Two rows
+stand beside it for context: nwidth's own plain FNO, which holds no redundant number and is trained like the small
+operators, and the published size, which says little: those networks are far larger than the problem asks for.
 """
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from _harness import Row
+from _harness import Row, absent
 from _learning_data import PROBLEMS
+from _neuraloperator import PublicFNO, PublicRecipe, best_split
 
 from nwidth.core.arrays import Array
+from nwidth.core.kinds import available
 from nwidth.operators import FFNO, FNO, IFNO, OperatorFitter
 from nwidth.snapshots.base import Snapshots
 from nwidth.surrogates.base import Run
-from nwidth.surrogates.training import Training
+from nwidth.surrogates.training import Encoding, Training
 
 #: One layer for all steps; maps along the axes, shared by all layers.
 KINDS: Mapping[str, Callable[[int, int, int, Any], OperatorFitter]] = {
@@ -31,14 +34,19 @@ KINDS: Mapping[str, Callable[[int, int, int, Any], OperatorFitter]] = {
 
 @dataclass(frozen=True)
 class Sweep:
-    """A problem, the plain networks (modes, width) with four layers, the small ones (kind, modes, width, depth), and
-    the parameters of the published FNO for this problem (Li et al. 2021: their program and table 1)."""
+    """A problem and its networks.
+
+    `theirs`: plain FNOs of neuraloperator (frequencies per axis in its count, width), `their_rate` their learning rate;
+    `plain`: those of nwidth (modes, width); `small`: (kind, modes, width, depth); `published`: the parameters of the
+    published FNO for this problem (Li et al. 2021: their program and table 1).
+    """
 
     name: str
     data: str
     resolution: int
     train: int
     test: int
+    theirs: tuple[tuple[int, int], ...]
     plain: tuple[tuple[int, int], ...]
     small: tuple[tuple[str, int, int, int], ...]
     published: int
@@ -47,6 +55,7 @@ class Sweep:
     epochs: int = 10
     seeds: int = 1
     rate: float = 1e-2
+    their_rate: float = 1e-2
 
     @property
     def training(self) -> Training:
@@ -75,31 +84,33 @@ class Point:
 SWEEPS = (
     Sweep(
         "Burgers ν = 0.01", "burgers", 1024, 1000, 200,
+        theirs=((8, 8), (12, 8), (16, 8), (12, 12), (16, 12), (12, 16), (16, 16), (24, 16)),
         plain=((4, 8), (6, 8), (6, 10), (8, 10), (6, 12), (8, 12), (6, 16), (8, 16)),
         small=(("IFNO", 6, 16, 8),), published=549_569, target=2.0, coordinates=False, epochs=20,
     ),
     Sweep(
         "Navier-Stokes ν = 1e-3", "navier_stokes", 64, 500, 100,
+        theirs=((8, 8), (12, 8), (8, 12), (12, 12), (8, 16), (12, 16), (16, 16)),
         plain=((4, 8), (6, 8), (4, 12), (6, 12), (4, 16), (6, 16), (8, 16)),
         small=(("FFNO", 8, 16, 4), ("FFNO", 12, 16, 4), ("FFNO", 12, 24, 4)), published=414_517, target=3.0,
     ),
 )  # fmt: skip
 QUICK = (
     Sweep(
-        "Burgers ν = 0.01", "burgers", 128, 60, 20, plain=((4, 4), (4, 8)), small=(("IFNO", 4, 8, 2),),
-        published=549_569, target=None, coordinates=False, epochs=2,
+        "Burgers ν = 0.01", "burgers", 128, 60, 20, theirs=((4, 4), (8, 8)), plain=((4, 4), (4, 8)),
+        small=(("IFNO", 4, 8, 2),), published=549_569, target=None, coordinates=False, epochs=2,
     ),
 )  # fmt: skip
 
 
 def rows(quick: bool, seed: int) -> list[Row]:
-    """Two rows for each problem."""
+    """Three rows for each problem."""
     torch.set_num_threads(1)
     return [row for sweep in (QUICK if quick else SWEEPS) for row in compare(sweep, seed)]
 
 
 def compare(sweep: Sweep, seed: int) -> list[Row]:
-    """Train everything; the best ratio."""
+    """Train everything; the best ratios."""
     folder = os.environ.get("NWIDTH_RUNS")
     train, test = (
         PROBLEMS[sweep.data](n, sweep.resolution, s, folder=folder)
@@ -110,14 +121,40 @@ def compare(sweep: Sweep, seed: int) -> list[Row]:
         {name: measured(fitter, train, test, seeds) for name, fitter in networks.items()}
         for networks in sweep.networks()
     )
-    ratio, best, found = best_ratio(plain, small)
-    detail = {name: point.__dict__ for name, point in (plain | small).items()} | {"best": best, "plain": found}
-    title = f"{sweep.name}: parameters at equal error, plain FNO / nwidth"
+    title = f"{sweep.name}: parameters at equal error"
+    theirs = _theirs(sweep, train, test, seeds) if available("neuralop") else {}
+    first = f"{title}, plain FNO / nwidth"
+    made = [_ratio_row(first, theirs, small, sweep.target) if theirs else absent(first, "neuraloperator", sweep.target)]
+    made.append(_ratio_row(f"{title}, nwidth's own plain FNO / nwidth", plain, small, None))
+    best = made[-1].detail["best"]
     published = sweep.published / small[best].parameters
     return [
-        Row(title, ratio, "x", sweep.target, ">=", detail),
+        *made,
         Row(f"{sweep.name}: parameters, published FNO / nwidth", published, "x", detail={"published": sweep.published}),
     ]
+
+
+def _ratio_row(title: str, plain: Mapping[str, "Point"], small: Mapping[str, "Point"], target: float | None) -> Row:
+    ratio, best, found = best_ratio(plain, small)
+    points = {name: point.__dict__ for name, point in (*plain.items(), *small.items())}
+    return Row(title, ratio, "x", target, ">=", points | {"best": best, "plain": found})
+
+
+def _theirs(sweep: Sweep, train: Snapshots, test: Snapshots, seeds: Sequence[int]) -> dict[str, "Point"]:
+    """neuraloperator's plain FNO at every size of the sweep."""
+    encoding = Encoding.of(train, layout="channels")
+    (x, y), (asked, exact) = encoding.samples(train), encoding.samples(test)
+    found = {}
+    for modes, width in sweep.theirs:
+        recipe = PublicRecipe(modes, width, rate=sweep.their_rate, periodic=True, sobolev=False, perceptrons=False)
+        recipe = replace(recipe, split=best_split(recipe, x, y))
+        errors = []
+        for seed in seeds:
+            model = PublicFNO(recipe, x, y, seed)
+            model.train(sweep.epochs)
+            errors.append(_error(model.predict(asked), exact))
+        found[f"neuraloperator {modes} modes, {width} wide"] = Point(model.parameters, float(np.mean(errors)))
+    return found
 
 
 def best_ratio(plain: Mapping[str, Point], small: Mapping[str, Point]) -> tuple[float, str, str | None]:
