@@ -1,25 +1,47 @@
 """How parameters at equal error are compared."""
 
-from _parameter_rows import Point, best_ratio
+import sys
+from typing import Any
 
-SMALL = {"a": Point(100, 0.03), "b": Point(200, 0.01)}
+import pytest
+from tests.benchmarks.quick import BENCHMARKS
 
+from nwidth.core.kinds import available
 
-def test_the_smallest_plain_network_that_is_as_accurate_counts():
-    plain = {
-        "tiny": Point(150, 0.05),
-        "fits a": Point(350, 0.03),
-        "large": Point(900, 0.02),
-        "fits b": Point(800, 0.01),
-    }
-    assert best_ratio(plain, SMALL) == (4.0, "b", "fits b")
-    assert best_ratio(plain, {"a": SMALL["a"]}) == (3.5, "a", "fits a")
+pytestmark = [
+    pytest.mark.slow,  # loads neuraloperator
+    pytest.mark.skipif(not available("torch"), reason="needs torch"),
+]
 
 
-def test_where_none_is_as_accurate_the_largest_of_the_sweep_stands_for_it():
-    plain = {"tiny": Point(150, 0.05), "large": Point(500, 0.02)}
-    assert best_ratio(plain, {"b": SMALL["b"]}) == (2.5, "b", None)
+@pytest.fixture(scope="module")
+def rows() -> Any:
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        return __import__("_parameter_rows")
+    finally:
+        sys.path.remove(str(BENCHMARKS))
 
 
-def test_a_plain_network_that_is_smaller_and_better_is_not_hidden():
-    assert best_ratio({"better": Point(50, 0.001)}, SMALL)[0] == 0.5
+def points(rows, **sizes):
+    return {name: rows.Point(*pair) for name, pair in sizes.items()}
+
+
+@pytest.fixture
+def small(rows):
+    return points(rows, a=(100, 0.03), b=(200, 0.01))
+
+
+def test_the_smallest_plain_network_that_is_as_accurate_counts(rows, small):
+    plain = points(rows, tiny=(150, 0.05), like_a=(350, 0.03), large=(900, 0.02), like_b=(800, 0.01))
+    assert rows.best_ratio(plain, small) == (4.0, "b", "like_b")
+    assert rows.best_ratio(plain, {"a": small["a"]}) == (3.5, "a", "like_a")
+
+
+def test_where_none_is_as_accurate_the_largest_of_the_sweep_stands_for_it(rows, small):
+    plain = points(rows, tiny=(150, 0.05), large=(500, 0.02))
+    assert rows.best_ratio(plain, {"b": small["b"]}) == (2.5, "b", None)
+
+
+def test_a_plain_network_that_is_smaller_and_better_is_not_hidden(rows, small):
+    assert rows.best_ratio(points(rows, better=(50, 0.001)), small)[0] == 0.5
