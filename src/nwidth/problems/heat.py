@@ -14,7 +14,7 @@ from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu, batch_size, check_choice
-from nwidth.problems.base import Resizable
+from nwidth.problems.base import Resizable, Stability, Stable
 from nwidth.problems.evolution import LinearEvolution, Marching, checked_times
 from nwidth.problems.poisson import Poisson
 from nwidth.problems.stored_evolution import check_numbers, verify_numbers
@@ -28,10 +28,11 @@ from nwidth.spaces.nodal import Nodal
 
 #: How far the inner nodes of the triangles are moved.
 _SHIFT = 0.04
+_EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
-class Heat(LinearEvolution, Resizable, Storable):
+class Heat(LinearEvolution, Stable, Resizable, Storable):
     """`∂t u = ∇·(κ a ∇u) + f` in (0, 1)^dim, u = g(t) on the boundary, with a solution in closed form:
 
         u(x, t) = e^-t Π_d cos(ω x_d) + (1 - t/2) Σ_d x_d,     a(x) = 1 + s |x|² / dim,
@@ -101,6 +102,20 @@ class Heat(LinearEvolution, Resizable, Storable):
             lift=lambda t: np.exp(-t) * cosines + (1 - t / 2) * line,
         )
 
+    def constant(self, mu: Mu | Array, field: Array | None = None) -> Stability:
+        """`κ min(1, 1 + s) X <= A <= κ max(1, 1 + s) X`: 1 + s |x|²/dim lies between these, and so do its means.
+
+        What rounding in the assembly can change is taken off. Raises InputError where A is not positive.
+        """
+        values = as_mu(mu, self.parameters.names)
+        kappa, slope = (np.asarray(values[n], dtype=np.float64).ravel() for n in ("conductivity", "slope"))
+        if not ((kappa > 0) & (slope > -1)).all():
+            row = int(np.argmin((kappa > 0) & (slope > -1)))
+            raise InputError(f"sample {row}: κ = {kappa[row]:g}, s = {slope[row]:g}; heat needs κ > 0 and s > -1")
+        low, high = np.minimum(1.0, 1.0 + slope), np.maximum(1.0, 1.0 + slope)
+        slack = self._discrete.rounding * high
+        return Stability(kappa * (low - slack), kappa * (high + slack))
+
     def _sources(self, kappa: float, slope: float, omega: float) -> tuple["Place", "Place", "Place"]:
         """f = e^-t f_1 + (1 - t/2) f_2 + f_3 as functions of points `(..., dim)`."""
         factor = 2 * slope / self.dim
@@ -152,6 +167,8 @@ class _OnGrid:
         for _ in range(dim):
             weights = np.multiply.outer(weights, ends).reshape(-1)
         self._weights = weights
+        # entries are sums over 2 dim faces; X is exact
+        self.rounding = 64 * _EPS * 8 * float(sum(self.space.face_weights)) / self.space.inner("energy").lambda_min
         self.mass = sp.csr_array(sp.diags_array(weights))
         self._poisson = Poisson(resolution, dim)
 
@@ -181,6 +198,9 @@ class _OnTriangles:
         self.mass, smallest = nodal.mass()
         # Friedrichs on the unit square: |∇v|² >= 2 π² |v|² for v = 0 on the boundary
         energy = Form(self._form.matrix(self._form.ones), (1 - 1e-6) * 2 * np.pi**2 * smallest)
+        # entries are sums over a few elements, of a matrix whose absolute row sums are those of X times at most max a
+        largest = float(abs(energy.matrix).sum(axis=1).max())
+        self.rounding = 128 * _EPS * largest / energy.lambda_min
         self.space = MeshSpace(nodal.nodes, nodal.elements, self.free, energy, Form(self.mass, smallest), nodal.cell)
 
     def stiffness(self, slope: float) -> sp.csr_array:
