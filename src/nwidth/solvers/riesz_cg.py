@@ -6,25 +6,31 @@ are one algorithm. The recursive residual is not trusted: when a sample seems do
 bound is formed from it, and the iteration is restarted where the bound misses the tolerance.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 
 from nwidth.bounds.gauss_radau import GaussRadau
-from nwidth.bounds.residual import dual_norm_upper, reference_norm, relative_bound, round_off
+from nwidth.bounds.residual import dual_norm_upper, relative_bound, round_off
+from nwidth.bounds.two_sided import direction_lower
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, check_finite, select
 from nwidth.problems.base import Coercive, Problem, Systems, is_coercive
-from nwidth.solvers.base import Solver
+from nwidth.solvers.timed import Timed, share_until
 from nwidth.spaces.base import InnerProduct
 
 #: Fraction of the tolerance at which the recursive quantities stop, so that the recomputed ones meet it.
 _MARGIN = 0.95
 #: Float64 numbers of one batch of vectors that stay in cache together with their five companions.
 _CACHE = 40_000
+#: Relative error of `ρ = rᵀX⁻¹r` that the shrunk end of the spectrum (`SHRINK`, 0.05 % of the bound) makes up for.
+_INEXACT = 2e-4
+#: Squared norms below this have lost digits to underflow.
+_TINY = 1e-250
 
 
 @dataclass(frozen=True)
@@ -35,13 +41,33 @@ class RieszState:
     inner: InnerProduct
 
 
+class Deflation(ABC):
+    """A projection that keeps the iteration of a batch A-orthogonal to some vectors."""
+
+    @abstractmethod
+    def enter(self, w: Array, r: Array) -> tuple[Array, Array]:
+        """w corrected so that its residual vanishes on the vectors, and that residual."""
+
+    @abstractmethod
+    def project(self, z: Array) -> Array:
+        """z without its part along the vectors."""
+
+    @abstractmethod
+    def missed(self, r: Array) -> Real:
+        """The energy norm of what the residual r still sees of the vectors, `(B,)`: zero but for rounding."""
+
+    @abstractmethod
+    def take(self, rows: Array) -> "Deflation":
+        """The chosen samples."""
+
+
 @dataclass(frozen=True)
-class RieszCG(Solver):
+class RieszCG(Timed):
     """Preconditioned conjugate gradients for symmetric coercive problems with a known stability constant.
 
     Stops on `Tolerance('energy', rtol)`, a guaranteed relative energy error, or on `Tolerance('residual', rtol)`,
-    the recomputed residual relative to the load. Statistics: `iterations`, `residual`, `bound` (energy norm,
-    absolute), `norm` (the energy norm that relative errors refer to), `seconds`.
+    the recomputed residual relative to the load. Statistics: `iterations`, `residual`, `bound` and `lower` (upper and
+    lower bounds of the energy error, absolute), `norm` (the energy norm that relative errors refer to), `seconds`.
     """
 
     max_iterations: int = 500
@@ -59,8 +85,11 @@ class RieszCG(Solver):
             )
         return RieszState(problem, problem.space.inner("energy"))
 
-    def solve(self, state: RieszState, mu: Mu, x0: Array | None = None, stop: Tolerance | None = None) -> Solution:
-        """Solutions `(B, *shape)`; each piece of the batch that fits the cache is solved on its own."""
+    def solve_until(self, state: RieszState, mu: Mu, x0: Array | None, stop: Tolerance | None, ends: float) -> Solution:
+        """Solutions `(B, *shape)`; each piece of the batch that fits the cache is solved on its own.
+
+        The pieces share the time that is left evenly; the clock is looked at before every step.
+        """
         space, stop = state.problem.space, stop or Tolerance("residual", 1e-10)
         mu = as_mu(mu, state.problem.parameters.names)
         start = None if x0 is None else space.flatten(np.asarray(x0, dtype=np.float64))
@@ -70,41 +99,83 @@ class RieszCG(Solver):
         parts = []
         for first in range(0, size, piece):
             rows = slice(first, min(first + piece, size))
-            begin = perf_counter()
-            part = self._solve_piece(state, select(mu, rows), None if start is None else start[rows], stop)
+            begin, until = perf_counter(), share_until(ends, -(-(size - first) // piece))
+            part = self._solve_piece(state, select(mu, rows), None if start is None else start[rows], stop, until)
             part.seconds[:] = (perf_counter() - begin) / len(part.seconds)
             parts.append(part)
         return _assemble(space.unflatten(np.concatenate([p.v for p in parts])), parts)
 
-    def _solve_piece(self, state: RieszState, mu: Mu, start: Array | None, stop: Tolerance) -> "_Piece":
+    def _solve_piece(self, state: RieszState, mu: Mu, start: Array | None, stop: Tolerance, ends: float) -> "_Piece":
         systems = state.problem.systems(mu)
-        lower = state.problem.constant(mu).lower
+        stability = state.problem.constant(mu)
         v = systems.impose(np.broadcast_to(systems.lift, systems.load.shape) if start is None else start)
         piece = _Piece.empty(v)
         todo = np.arange(len(v))
         for attempt in range(self.restarts):
             part = systems if len(todo) == len(v) else systems.take(todo)
+            spectrum = stability.lower[todo], stability.upper[todo]
+            task = _Task(part, state.inner, *spectrum, self._deflation(state, part), ends)
             known = piece.norm[todo] if attempt else np.full(len(todo), np.inf)
             target = replace(stop, value=stop.value * _MARGIN * 0.5**attempt)
-            run = _iterate(part, state.inner, lower[todo], piece.v[todo], target, self.max_iterations, known)
-            done = _judge(part, state.inner, lower[todo], run, stop)
+            run = _iterate(task, piece.v[todo], target, self.max_iterations, known)
+            done = _judge(task, run, stop)
             piece.put(todo, run, done)
             todo = todo[~done.met & (run.status == Status.CONVERGED)]
             if not len(todo):
                 break
         return piece
 
+    def _deflation(self, state: RieszState, systems: Systems) -> Deflation | None:
+        """What the iteration is kept orthogonal to: nothing."""
+        return None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a pass over a piece of the batch works on."""
+
+    systems: Systems
+    inner: InnerProduct
+    lower: Real
+    upper: Real
+    deflation: Deflation | None
+    ends: float
+
+    def enter(self, v: Array) -> tuple[Array, Array]:
+        """The change from the lift and its residual, corrected along the vectors that are left out."""
+        w = v - self.systems.lift
+        r = self.systems.load - self.systems.apply(w)
+        return self.deflation.enter(w, r) if self.deflation else (w, r)
+
+    def take(self, rows: Array) -> "_Task":
+        deflation = self.deflation.take(rows) if self.deflation else None
+        systems, lower, upper = self.systems.take(rows), self.lower[rows], self.upper[rows]
+        return replace(self, systems=systems, lower=lower, upper=upper, deflation=deflation)
+
 
 @dataclass
 class _Run:
-    """The state of CG at the end of one pass over a piece: per sample."""
+    """The state of CG at the end of one pass over a piece: per sample.
+
+    `riesz` is X⁻¹ of the recursive residual, `direction` the one that the next step would take and `image` A times it;
+    `squared` bounds the squared energy error that belongs to the recursive residual.
+    """
 
     w: Array
     residual: Array
-    factor: Real
+    riesz: Array
+    direction: Array
+    image: Array
+    squared: Real
     rho: Real
     iterations: Array
     status: Array
+
+    @classmethod
+    def empty(cls, v: Array) -> "_Run":
+        w, residual, riesz, direction, image = (np.empty_like(v) for _ in range(5))
+        zero, none = np.zeros(len(v)), np.zeros(len(v), int)
+        return cls(w, residual, riesz, direction, image, zero, zero.copy(), none, none.copy())
 
 
 @dataclass(frozen=True)
@@ -114,6 +185,7 @@ class _Judgement:
     v: Array
     met: Mask
     bound: Real
+    lower: Real
     norm: Real
     residual: Real
 
@@ -124,6 +196,7 @@ class _Piece:
 
     v: Array
     bound: Real
+    lower: Real
     norm: Real
     residual: Real
     iterations: Array
@@ -133,59 +206,61 @@ class _Piece:
     @classmethod
     def empty(cls, v: Array) -> "_Piece":
         size = len(v)
-        real = (np.full(size, np.inf), np.zeros(size), np.full(size, np.inf))
+        real = (np.full(size, np.inf), np.zeros(size), np.zeros(size), np.full(size, np.inf))
         return cls(v, *real, np.zeros(size, int), np.full(size, int(Status.MAX_ITERATIONS)), np.zeros(size))
 
     def put(self, rows: Array, run: _Run, done: _Judgement) -> None:
         """Store the outcome of one pass; a sample counts as converged only by its recomputed residual."""
-        self.v[rows], self.bound[rows], self.norm[rows] = done.v, done.bound, done.norm
-        self.residual[rows] = done.residual
+        self.v[rows], self.bound[rows], self.lower[rows] = done.v, done.bound, done.lower
+        self.norm[rows], self.residual[rows] = done.norm, done.residual
         self.iterations[rows] += run.iterations
         missed = np.where(run.status == Status.CONVERGED, Status.MAX_ITERATIONS, run.status)
         self.status[rows] = np.where(done.met, Status.CONVERGED, missed)
 
 
-def _iterate(
-    systems: Systems, inner: InnerProduct, lower: Real, v: Array, target: Tolerance, limit: int, norm: Real
-) -> _Run:
+def _iterate(task: _Task, v: Array, target: Tolerance, limit: int, norm: Real) -> _Run:
     """CG from v until the recursive quantities meet the tolerance; finished samples leave the batch.
 
     `norm (B,)`: the energy norm that relative errors refer to, where an earlier pass has found it, else +inf. It can be
     far below that of the change from the lift, whose prescribed values jump at the boundary.
     """
-    w = v - systems.lift
-    r = systems.load - systems.apply(w)
-    z = inner.riesz(r)
-    rho = _dot(r, z)
-    run = _Run(w.copy(), r.copy(), 1.0 / lower, rho.copy(), np.zeros(len(v), int), np.zeros(len(v), int))
-    radau, p, rows = GaussRadau(lower), z, np.arange(len(v))
+    w, r = task.enter(v)
+    z = task.inner.riesz(r)
+    p = task.deflation.project(z) if task.deflation else z.copy()
+    rho = _dot(r, p)
+    run = _Run.empty(v)
+    radau, rows = GaussRadau(task.lower, task.upper), np.arange(len(v))
     for k in range(limit + 1):
-        done = _seems_done(systems, w, r, radau.factor * rho, target, norm) | (rho == 0)
-        broken = ~np.isfinite(rho) | (rho < 0)
-        leave = done | broken | (k == limit)
+        q = task.systems.apply(p)
+        curvature = _dot(p, q)
+        step = rho / np.where(curvature > 0, curvature, 1.0)
+        squared = radau.lobatto(step) * rho
+        done = _seems_done(task.systems, w, r, squared, target, norm) | (rho == 0)
+        broken = ~np.isfinite(rho) | (rho < 0) | ~((curvature > 0) | done)
+        leave = done | broken | (k == limit or perf_counter() >= task.ends)
         if leave.any():
             out = rows[leave]
             run.w[out], run.residual[out], run.rho[out] = w[leave], r[leave], rho[leave]
-            run.factor[out], run.iterations[out] = radau.factor[leave], k
+            run.riesz[out], run.direction[out], run.image[out] = z[leave], p[leave], q[leave]
+            run.squared[out], run.iterations[out] = squared[leave], k
             run.status[out] = np.where(
                 broken, Status.BREAKDOWN, np.where(done, Status.CONVERGED, Status.MAX_ITERATIONS)
             )[leave]
             keep = np.flatnonzero(~leave)
             if not len(keep):
                 break
-            systems, rows = systems.take(keep), rows[keep]
-            w, r, p, rho, norm = w[keep], r[keep], p[keep], rho[keep], norm[keep]
+            task, rows = task.take(keep), rows[keep]
+            w, r, p, q, rho, norm, step = w[keep], r[keep], p[keep], q[keep], rho[keep], norm[keep], step[keep]
             radau.take(keep)
-        q = systems.apply(p)
-        step = rho / _dot(p, q)
         w += step[:, None] * p
         r -= step[:, None] * q
-        z = inner.riesz(r)
-        rho, old = _dot(r, z), rho
+        z = task.inner.riesz(r)
+        new = task.deflation.project(z) if task.deflation else z
+        rho, old = _dot(r, new), rho
         ratio = rho / old
         radau.advance(step, ratio)
         p *= ratio[:, None]
-        p += z
+        p += new
     return run
 
 
@@ -198,26 +273,68 @@ def _seems_done(systems: Systems, w: Array, r: Array, squared: Real, stop: Toler
     return relative_bound(np.sqrt(np.maximum(squared, 0.0)), np.minimum(energy, norm)) <= stop.value
 
 
-def _judge(systems: Systems, inner: InnerProduct, lower: Real, run: _Run, stop: Tolerance) -> _Judgement:
-    """Bound and residual from the recomputed residual of the field that is returned.
-
-    The smaller of two valid bounds: the residual bound, and Gauss-Radau plus the gap between the true and the
-    recursive residual; each with the round-off of the residual's evaluation.
-    """
+def _judge(task: _Task, run: _Run, stop: Tolerance) -> _Judgement:
+    """Bound and residual from the recomputed residual of the field that is returned."""
+    systems = task.systems
     v = systems.impose(run.w + systems.lift)
     true = systems.residual(v)
-    noise = round_off(systems, v, inner)
-    root = np.sqrt(lower)
-    first = dual_norm_upper(inner, true) / root
-    gap = dual_norm_upper(inner, true - run.residual) / root
-    second = np.sqrt(np.maximum(run.factor * run.rho, 0.0)) + gap
-    bound = np.fmin(first, second) + noise / root
-    norm = reference_norm(systems, v)
+    noise = round_off(systems, v, task.inner)
+    norm = _reference(systems, v, true)
     load = np.linalg.norm(systems.load, axis=1)
     residual = np.linalg.norm(true, axis=1) / np.where(load > 0, load, 1.0)
+    bound = _quick_bound(task, run, true, noise)
+    late = ~(residual <= stop.value if stop.kind == "residual" else relative_bound(bound, norm) <= stop.value)
+    if late.any():
+        bound = np.fmin(bound, _careful_bound(task, run, true, noise))
     met = residual <= stop.value if stop.kind == "residual" else relative_bound(bound, norm) <= stop.value
     zero = (load == 0) & (np.abs(v - systems.lift).max(axis=1) == 0)  # the exact answer, whatever the tolerance
-    return _Judgement(v, met | zero, bound, norm, residual)
+    lower = direction_lower(systems, true, run.direction, run.image, noise, task.lower)
+    return _Judgement(v, met | zero, bound, np.minimum(lower, bound), norm, residual)
+
+
+def _quick_bound(task: _Task, run: _Run, true: Array, noise: Real) -> Real:
+    """The smaller of two valid bounds of the energy error, without another Riesz map.
+
+    `‖r‖_{X⁻¹} <= ‖z‖_X + ‖r - Xz‖₂ / √λ_min(X)` holds for the true residual r and any z, so also for that of the
+    recursive one. Gauss-Lobatto bounds the error of the recursive residual; the gap to the true one is added. It counts
+    where the Riesz map was accurate enough. What underflows is left to the careful bound.
+    """
+    smallest, root = np.sqrt(task.inner.lambda_min), np.sqrt(task.lower)
+    xz, lost = _image(task, run)
+    first = np.sqrt(np.maximum(_dot(run.riesz, xz), 0.0)) + (np.linalg.norm(true - xz, axis=1) + lost) / smallest
+    gap = np.linalg.norm(true - run.residual, axis=1) / smallest
+    bound = np.fmin(first / root, _quadrature(task, run, xz, lost) + gap / root) + noise / root
+    return np.where(run.rho > _TINY, bound, np.inf)
+
+
+def _careful_bound(task: _Task, run: _Run, true: Array, noise: Real) -> Real:
+    """The same with the Riesz map of the true residual and of the gap: tighter near the floor of rounding."""
+    root = np.sqrt(task.lower)
+    first = dual_norm_upper(task.inner, true) / root
+    gap = dual_norm_upper(task.inner, true - run.residual) / root
+    second = np.where(run.rho > _TINY, _quadrature(task, run, *_image(task, run)) + gap, np.inf)
+    return np.fmin(first, second) + noise / root
+
+
+def _image(task: _Task, run: _Run) -> tuple[Array, Real]:
+    """X z and a bound of its rounding in the Euclidean norm."""
+    return task.inner.apply(run.riesz), task.inner.rounding(run.riesz.shape[1]) * np.linalg.norm(run.riesz, axis=1)
+
+
+def _quadrature(task: _Task, run: _Run, xz: Array, lost: Real) -> Real:
+    """The Gauss-Lobatto bound for the recursive residual; +inf where X z is too far from it."""
+    bound = np.sqrt(np.maximum(run.squared, 0.0))
+    inexact = (np.linalg.norm(run.residual - xz, axis=1) + lost) / np.sqrt(task.inner.lambda_min)
+    bound = np.where(inexact <= _INEXACT * np.sqrt(np.maximum(run.rho, 0.0)), bound, np.inf)
+    return bound + task.deflation.missed(run.residual) if task.deflation else bound
+
+
+def _reference(systems: Systems, v: Array, true: Array) -> Real:
+    """`reference_norm` without another product: A w = load - r."""
+    w = v - systems.lift
+    own = _dot(w, systems.load - true)
+    whole = np.minimum(own, systems.energy(v)) if systems.lift.any() else own
+    return np.sqrt(np.maximum(whole, 0.0))
 
 
 def _dot(a: Array, b: Array) -> Real:
@@ -225,6 +342,6 @@ def _dot(a: Array, b: Array) -> Real:
 
 
 def _assemble(field: Array, parts: list[_Piece]) -> Solution:
-    names = ("iterations", "residual", "bound", "norm", "seconds")
+    names = ("iterations", "residual", "bound", "lower", "norm", "seconds")
     stats = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
     return Solution(field, np.concatenate([p.status for p in parts]), stats)
