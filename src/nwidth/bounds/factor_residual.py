@@ -1,4 +1,4 @@
-"""How far a sparse symmetric matrix is from the product G Gᵀ of a triangular factor, rounding included."""
+"""How far a sparse symmetric matrix is from the product G Σ Gᵀ of a triangular factor and signs, rounding included."""
 
 from dataclasses import dataclass
 
@@ -34,8 +34,9 @@ class Lower:
         return sp.csc_array((self.values, self.rows, self.starts), shape=(size, size))
 
 
-def distance(symmetric: Lower, factor: Lower) -> float:
-    """A bound of `‖S - G Gᵀ‖₂`, S given by its lower triangle, for any G with every diagonal entry stored.
+def distance(symmetric: Lower, factor: Lower, signs: Real | None = None) -> float:
+    """A bound of `‖S - G Σ Gᵀ‖₂`, S given by its lower triangle, for any G with every diagonal entry stored; Σ holds
+    `signs (n,)`, 1 or -1, or is the identity.
 
     `‖E‖₂ <= ‖E‖_∞` for symmetric E; an entry of the residual sums at most m + 1 numbers, m the entries in its row of
     G, so that its rounding is at most `γ_{m+1} (|S| + |G| |G|ᵀ)` in any order of summation (Higham, Accuracy and
@@ -44,7 +45,8 @@ def distance(symmetric: Lower, factor: Lower) -> float:
     by_row = sp.csr_array(factor.matrix)
     sums = _residual_sums(
         symmetric.starts, symmetric.rows, symmetric.values,
-        factor.starts, factor.rows, factor.values, by_row.indptr.astype(np.int64), by_row.indices.astype(np.int64),
+        factor.starts, factor.rows, factor.values, np.ones(len(factor.starts) - 1) if signs is None else signs,
+        by_row.indptr.astype(np.int64), by_row.indices.astype(np.int64),
     )  # fmt: skip
     ones = np.ones(len(sums))
     g, s = abs(by_row), abs(symmetric.matrix)
@@ -58,8 +60,8 @@ def distance(symmetric: Lower, factor: Lower) -> float:
 
 
 def scaled_factor(lower: sp.csc_array, pivots: Real) -> Lower:
-    """G = L √D as stored numbers: what rounding does to them is part of the distance that is computed."""
-    scaled = sp.csc_array(lower @ sp.diags_array(np.sqrt(pivots)))
+    """G = L √|D| as stored numbers: what rounding does to them is part of the distance that is computed."""
+    scaled = sp.csc_array(lower @ sp.diags_array(np.sqrt(np.abs(pivots))))
     return Lower.of(scaled)
 
 
@@ -71,10 +73,11 @@ def _residual_sums(
     starts: Array,
     rows: Array,
     values: Real,
+    signs: Real,
     row_starts: Array,
     columns: Array,
 ) -> Real:
-    """Row sums of |S - G Gᵀ|, as computed: column by column, each entry below the diagonal counts for two rows."""
+    """Row sums of |S - G Σ Gᵀ|, as computed: column by column, each entry below the diagonal counts for two rows."""
     size = len(starts) - 1
     place, touched = starts.copy(), np.empty(size, dtype=np.int64)
     sums, column, seen = np.zeros(size), np.zeros(size), np.full(size, -1, dtype=np.int64)
@@ -90,7 +93,7 @@ def _residual_sums(
             k = columns[q]
             p = place[k]
             place[k] += 1
-            g = values[p]
+            g = signs[k] * values[p]
             for t in range(p, starts[k + 1]):
                 i = rows[t]
                 if seen[i] != j:
