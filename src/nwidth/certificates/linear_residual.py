@@ -34,8 +34,8 @@ class LinearResidualCertificate(Certificate):
     """`‖u - v‖ <= above ‖f - A v‖_{X⁻¹} + round-off`, and a bound from below, in float64 or complex128.
 
     `constants` say in which norm and where `above` comes from; see `nwidth.bounds.default_constants` for what is taken
-    when none are given. Rigorous where they are proven, otherwise an Estimate that says what is missing. A query without
-    a constant (a flow with divergence, a resonance) and a field that is not finite get +inf with the reason.
+    when none are given. Rigorous where they are proven, otherwise an Estimate that says what is missing. A query
+    without a constant (a flow with divergence, a resonance) and a field that is not finite get +inf with the reason.
     """
 
     kind: ClassVar[str] = "linear-residual-certificate"
@@ -150,7 +150,7 @@ def in_gradient_norm(bound: Real, dual: Dual) -> Real:
 
 
 def limited_outputs(problem: Problem, mu: Mu, v: Array, gradient: Real, metric: Metric) -> dict[str, Output]:
-    """Every quantity of the problem for dofs v `(B, N)` with bounds of ‖u - v‖_X: `|l(u - v)| <= ‖l‖_{X⁻¹} ‖u - v‖_X`."""
+    """Every quantity of the problem for dofs v `(B, N)`: `|l(u - v)| <= ‖l‖_{X⁻¹} ‖u - v‖_X`, the latter `gradient`."""
     if not isinstance(problem, Outputs) or not isinstance(problem, Linear):
         return {}
     found, free = {}, problem.systems(select(mu, slice(0, 1))).free

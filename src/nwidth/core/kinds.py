@@ -99,6 +99,11 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "wrapped": "nwidth.operators.wrap:WrappedSurrogate",
         # certificates
         "residual-certificate": "nwidth.certificates.residual:ResidualCertificate",
+        "linear-residual-certificate": "nwidth.certificates.linear_residual:LinearResidualCertificate",
+        "face-constants": "nwidth.bounds.nonsymmetric:FaceConstants",
+        "inf-sup-constants": "nwidth.bounds.inf_sup_constants:InfSupConstants",
+        "sampled-inf-sup": "nwidth.bounds.inf_sup_constants:SampledInfSup",
+        "resonances": "nwidth.bounds.resonances:Resonances",
         "reduced-certificate": "nwidth.certificates.reduced:ReducedCertificate",
         "evolution-certificate": "nwidth.certificates.parabolic:EvolutionCertificate",
         "space-time-certificate": "nwidth.certificates.parabolic_residual:SpaceTimeCertificate",

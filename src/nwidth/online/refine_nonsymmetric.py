@@ -115,7 +115,7 @@ class NonsymmetricRefiner:
             part, steps = systems.take(todo), answer.stats.get("iterations", np.ones(len(todo), dtype=int))
             v = part.impose(np.where(whole[:, None], fields, found.v[todo]))
             found.better(todo, part, self._state.metric, dual.take(todo), v, np.asarray(steps), stop)
-            todo, goal = todo[~found.met[todo] & answer.converged], goal * _STEP
+            todo, goal = todo[np.asarray(~found.met[todo] & answer.converged)], goal * _STEP
 
 
 def refine_nonsymmetric(
@@ -169,6 +169,6 @@ def _require(found: _Refined, rtol: float) -> None:
             f"{missed[0]}): {reasons[0]}"
         )
     raise WorkError(
-        f"{len(missed)} of {len(found.relative)} answers missed rtol = {rtol:g} (the best reached for the worst of them "
-        f"is {found.relative[missed].max():.2g}; first: sample {missed[0]}); ask for a larger rtol"
+        f"{len(missed)} of {len(found.relative)} answers missed rtol = {rtol:g} (the best reached for the worst of "
+        f"them is {found.relative[missed].max():.2g}; first: sample {missed[0]}); ask for a larger rtol"
     )
