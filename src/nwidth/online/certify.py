@@ -3,14 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nwidth.bounds.default_constants import has_constants
 from nwidth.certificates.base import Certificate
 from nwidth.certificates.conformal import calibrate
 from nwidth.certificates.groups import Groups
 from nwidth.certificates.hints import Hint, Residual, Spread, has_residual
 from nwidth.certificates.interpolated import interpolated_certificate
 from nwidth.certificates.lead_time import calibrate_lead_times
+from nwidth.certificates.linear_residual import LinearResidualCertificate
 from nwidth.certificates.parabolic import EvolutionCertificate
 from nwidth.certificates.parabolic_dual import DualEvolutionCertificate
+from nwidth.certificates.parabolic_residual import trajectory_certificate
 from nwidth.certificates.reduced import ReducedCertificate
 from nwidth.certificates.reduced_residual import ReducedResidualCertificate
 from nwidth.certificates.residual import ResidualCertificate
@@ -19,7 +22,7 @@ from nwidth.core.arrays import Mu
 from nwidth.core.errors import InputError
 from nwidth.core.storable import Storable
 from nwidth.online.wrappers import Certified
-from nwidth.problems.base import Coercive, Problem, is_coercive
+from nwidth.problems.base import Coercive, Evolution, Problem, is_coercive
 from nwidth.problems.parabolic import AffineEvolution
 from nwidth.rb.galerkin import ReducedBasis
 from nwidth.rb.parabolic import ReducedEvolution
@@ -42,17 +45,18 @@ def certify(
     groups: Groups | None = None,
     shift: Shift | None = None,
     accept: float | None = None,
+    together: bool = False,
     seed: int = 0,
 ) -> Certified:
     """The surrogate with a limit on every answer.
 
     A guaranteed bound where the problem is linear with a stability constant: whatever answers in a basis for an affine
     problem is bounded from its coefficients alone, also with interpolated coefficients or in time; any other field by
-    its residual. `norm` is then 'energy'.
+    its residual, trajectories at the levels of the scheme too (`SpaceTimeCertificate`). `norm` is then 'energy'.
 
     With `holdout`, runs that the surrogate has never seen, a calibrated limit that holds for about `level` of the cases
-    drawn the same way; trajectories get one for each stored time. It differs from query to query: what it follows is
-    chosen on a third of the runs from the parameters, the size of the answer, the distance to the `training` runs
+    drawn the same way; trajectories get one for each stored time, in the 'mass' norm as it comes, with `together`
+    one profile that holds at all of them. Other limits differ from query to query: what they follow is chosen on a third of the runs from the parameters, the size of the answer, the distance to the `training` runs
     (refused as holdout), the residual where a linear `problem` is given too, and the spread of `members`, other
     surrogates of the same problem. `norm` is 'max' (as it comes), 'rms', 'mass', 'energy' or 'band', one width for
     every value of the field. With `groups` it holds in each group on its own, with `shift` for queries that are drawn
@@ -64,12 +68,17 @@ def certify(
     if isinstance(surrogate, Certified):
         raise InputError("this surrogate already carries a certificate; certify its .surrogate instead")
     asked = {"training": training, "groups": groups, "shift": shift, "accept": accept, "members": members or None}
+    if together and (holdout is None or holdout.times is None):
+        raise InputError("together=True joins the limits of all times of a run; pass holdout= with trajectories")
     if holdout is None:
         _only_calibrated(asked)
         return Certified(surrogate, _guaranteed(surrogate, problem, norm))
     if holdout.times is not None:
         _only_calibrated(asked, "limits for each stored time do not")
-        return Certified(surrogate, calibrate_lead_times(surrogate, holdout, level, seed=seed))
+        word = _ALIASES.get(norm or "mass", norm or "mass")
+        return Certified(
+            surrogate, calibrate_lead_times(surrogate, holdout, level, norm=word, together=together, seed=seed)
+        )
     certificate = calibrate(
         surrogate,
         holdout,
@@ -113,12 +122,16 @@ def _guaranteed(surrogate: Surrogate, problem: Problem | None, norm: str | None)
         )
     if isinstance(surrogate, ReducedEvolution) and isinstance(problem, AffineEvolution):
         return _in_time(surrogate, problem)
+    if isinstance(problem, Evolution):
+        return trajectory_certificate(problem)
     if isinstance(surrogate, ReducedBasis):
         interpolated = interpolated_certificate(surrogate, problem)
         if interpolated is not None:
             return interpolated
     if is_coercive(problem):
         return _of_the_residual(surrogate, problem)
+    if has_constants(problem):
+        return LinearResidualCertificate.build(problem)
     raise InputError(
         f"no guarantee is possible for {type(problem).__name__}: it is not both Linear and Stable (a stability "
         "constant is missing). Pass holdout=snapshots (unseen runs), level=0.9 for a calibrated limit"

@@ -115,7 +115,8 @@ class NonsymmetricRefiner:
             part, steps = systems.take(todo), answer.stats.get("iterations", np.ones(len(todo), dtype=int))
             v = part.impose(np.where(whole[:, None], fields, found.v[todo]))
             found.better(todo, part, self._state.metric, dual.take(todo), v, np.asarray(steps), stop)
-            todo, goal = todo[np.asarray(~found.met[todo] & answer.converged)], goal * _STEP
+            keep = np.flatnonzero(~found.met[todo] & answer.converged)
+            todo, goal = todo[keep], goal * _STEP
 
 
 def refine_nonsymmetric(
