@@ -10,7 +10,7 @@ from torch import nn
 from nwidth.core.arrays import Array
 from nwidth.core.errors import InputError
 from nwidth.core.storable import Parts, Storable
-from nwidth.operators.fitting import BoundaryChoice, Fitted, fit_network
+from nwidth.operators.fitting import BoundaryChoice, Fitted, fit_network, with_typical_fields
 from nwidth.operators.frame import Frame
 from nwidth.operators.surrogate import NeuralSurrogate
 from nwidth.problems.base import Problem
@@ -133,7 +133,7 @@ class OperatorFitter(Fitter):
             seed=seed,
             run=run,
         )
-        return self._surrogate(snapshots, fitted, architecture)
+        return self._surrogate(with_typical_fields(snapshots, seed), fitted, architecture)
 
     def _surrogate(self, snapshots: Snapshots, fitted: Fitted, architecture: Architecture) -> OperatorSurrogate:
         return OperatorSurrogate(snapshots.parameters, snapshots.space, fitted, architecture)

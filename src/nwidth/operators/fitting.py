@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -19,6 +19,7 @@ from nwidth.problems.base import Diffusive, Problem
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.base import FunctionSpace
 from nwidth.spaces.grid import Grid
+from nwidth.spaces.typical import typical_set
 from nwidth.surrogates.base import Run
 from nwidth.surrogates.training import Encoding, History, Samples, Training, loss_for, train
 from nwidth.surrogates.training.encoding import side_lengths
@@ -88,6 +89,12 @@ def fit_network(
         loss = loss_for(training, encoding, snapshots.space)
         history = train(module, samples, validation, loss, training, seed=seed, run=run, piece=piece)
     return Fitted(module.to("cpu").eval(), encoding, history, problem if kind == "given" else None)
+
+
+def with_typical_fields(snapshots: Snapshots, seed: int) -> Snapshots:
+    """The snapshots with the set of parameters that a surrogate trained on them has: fields like these."""
+    typical = typical_set(snapshots.parameters, snapshots.mu, snapshots.good, seed=seed)
+    return replace(snapshots, parameters=typical)
 
 
 def split_rows(rows: Array, share: float, seed: int) -> tuple[Array, Array]:

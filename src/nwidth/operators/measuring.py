@@ -15,7 +15,7 @@ from nwidth.core.storable import Parts
 from nwidth.core.tensors import to_array, to_tensor
 from nwidth.core.validation import as_mu, batch_size, select
 from nwidth.operators.architecture import Architecture, OperatorFitter, OperatorSurrogate
-from nwidth.operators.fitting import Fitted, prepare, split_rows
+from nwidth.operators.fitting import Fitted, prepare, split_rows, with_typical_fields
 from nwidth.operators.frame import Frame
 from nwidth.operators.own_module import operator_on_a_grid
 from nwidth.operators.wrap import Wrapped
@@ -196,7 +196,8 @@ class Measuring(Fitter):
         units = snapshots.provenance.get("units", {})
         named = {name: str(units.get(name, "")) for name in snapshots.outputs}
         fitted = Fitted(module.to("cpu").eval(), encoding, history, None)
-        return Measured(snapshots.parameters, data.grid, fitted, architecture, named)
+        known = with_typical_fields(snapshots, seed).parameters
+        return Measured(known, data.grid, fitted, architecture, named)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ from nwidth.spaces.joint import Joint
 from nwidth.spaces.periodic_field import PeriodicField
 from nwidth.spaces.random_field import RandomField
 from nwidth.spaces.torus import Torus
+from nwidth.spaces.typical import TypicalFields
 from nwidth.surrogates.base import Surrogate
 from nwidth.surrogates.training import Encoding, History
 
@@ -151,6 +152,8 @@ def _resized(parameters: ParameterSpace, space: FunctionSpace) -> ParameterSpace
     """The same random fields, and frames, on another grid."""
     if isinstance(parameters, Joint):
         return Joint(tuple(_resized(part, space) for part in parameters.parts))
+    if isinstance(parameters, TypicalFields):
+        return parameters.on(_resized(parameters.base, space))
     if isinstance(parameters, Frames):
         return replace(parameters, shape=space.shape)
     if isinstance(parameters, RandomField) and isinstance(space, Grid):

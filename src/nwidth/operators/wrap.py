@@ -12,7 +12,7 @@ from nwidth.core.arrays import Array
 from nwidth.core.errors import InputError
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.tensors import load_state_arrays, state_arrays
-from nwidth.operators.fitting import BoundaryChoice, Fitted, fit_network
+from nwidth.operators.fitting import BoundaryChoice, Fitted, fit_network, with_typical_fields
 from nwidth.operators.frame import Frame
 from nwidth.operators.surrogate import NeuralSurrogate
 from nwidth.problems.base import Problem
@@ -126,7 +126,8 @@ class Wrapped(Fitter):
             seed=seed,
             run=run,
         )
-        return WrappedSurrogate(snapshots.parameters, snapshots.space, fitted)
+        known = snapshots if self.trained else with_typical_fields(snapshots, seed)
+        return WrappedSurrogate(known.parameters, snapshots.space, fitted)
 
 
 def wrap(

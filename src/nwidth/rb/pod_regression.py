@@ -21,6 +21,7 @@ from nwidth.rb.regressors.choose import BEST, REGRESSORS, fit_named
 from nwidth.rb.regressors.deviation import Deviation
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
+from nwidth.spaces.typical import typical_set
 from nwidth.surrogates.base import Fitter, Run, Surrogate
 
 _FEWEST = 5
@@ -129,7 +130,7 @@ class PODRegression(Fitter):
             raise InputError("these runs have neither a field nor an output; there is nothing to learn")
         units = usable.provenance.get("units", {})
         return PODRegressionSurrogate(
-            parameter_space=snapshots.parameters,
+            parameter_space=typical_set(snapshots.parameters, mu, seed=seed),
             function_space=snapshots.space,
             basis=basis,
             field_model=learned,
