@@ -29,14 +29,14 @@ MUTANTS = [
     ),
     Mutant(
         "calibration on training data",
-        "certificates/conformal.py",
-        "count = len(_as_bytes(mu) & _as_bytes(training))",
-        "count = 0",
+        "certificates/unseen.py",
+        "if found.any():",
+        "if False:",
         SPLIT,
     ),
     Mutant(
         "limits outside the range of the runs",
-        "certificates/conformal.py",
+        "certificates/limits.py",
         "usable = prediction.inside & finite",
         "usable = finite",
         SPLIT,
@@ -51,15 +51,15 @@ MUTANTS = [
     Mutant(
         "a leave-one-out limit that forgets how far the others' answers are",
         "certificates/cross_conformal.py",
-        "self.residuals[name][i] + distance",
-        "self.residuals[name][i] + 0 * distance",
+        "name: own[:, None] + np.stack(",
+        "name: own[:, None] + 0 * np.stack(",
         CROSS,
     ),
     Mutant(
         "a leave-one-out limit at 1 - 2 alpha",
         "certificates/cross_conformal.py",
-        "k = rank(len(self.others), (1 + self.level) / 2)",
-        "k = rank(len(self.others), self.level)",
+        "alpha = (1 - level - penalty) / 2",
+        "alpha = 1 - level - penalty",
         CROSS,
     ),
     Mutant(

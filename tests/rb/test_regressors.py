@@ -223,8 +223,9 @@ def test_the_deviation_of_a_process_shapes_the_limit_and_the_limit_holds(tmp_pat
 def test_a_scale_by_deviation_alone_is_available_to_the_calibration():
     surrogate = PODRegression(regressor="gaussian-process").fit(runs(40))
     certificate = calibrate(surrogate, runs(150, seed=1), level=0.9, norm="rms")
-    columns = certificate.surroundings.columns(runs(5, seed=3).mu, np.ones(5), ("deviation",))
-    np.testing.assert_allclose(columns["deviation"][:, 0], np.log(surrogate.deviation(runs(5, seed=3).mu)))
+    mu = runs(5, seed=3).mu
+    columns = certificate.surroundings.columns(surrogate.predict(mu), {"field": ("deviation",)})
+    np.testing.assert_allclose(columns["field"]["deviation"][:, 0], np.log(surrogate.deviation(mu)))
 
 
 def test_the_last_layer_is_solved_for_where_that_foretells_better():

@@ -226,7 +226,7 @@ def calibrate(
     choosing, calibrating = _parts(len(runs), level, seed)
     profile = None
     if banded:
-        profile, errors[FIELD] = _profiled(prediction, truth, choosing)
+        profile, errors[FIELD] = _profiled(prediction, truth, choosing, level)
     deviation = surrogate.deviation if isinstance(surrogate, PODRegressionSurrogate) else None
     known = features_of({n: a[choosing] if len(choosing) else a for n, a in mu.items()}, training)
     surroundings = Surroundings(*known, norm, spread, deviation, tuple(hints))
@@ -261,13 +261,13 @@ def _spread_of(surrogate: Surrogate, prediction: Prediction, seed: int) -> dict[
     return spreads(surrogate.predict(surrogate.parameters.sample(range(256), seed)))
 
 
-def _profiled(prediction: Prediction, truth: Truth, choosing: Array) -> tuple[Profile, Real]:
+def _profiled(prediction: Prediction, truth: Truth, choosing: Array, level: float) -> tuple[Profile, Real]:
     """How the width of a band varies over the field, and the errors of all runs in units of it."""
     if names_of(prediction)[0] != FIELD:
         raise InputError("the surrogate answers no field, so there is no band; its outputs get limits with norm='max'")
     difference = np.asarray(prediction.field) - truth.fields
     flat = difference.reshape(len(difference), -1)
-    profile = Profile.learned(flat[choosing])
+    profile = Profile.learned(flat[choosing], level)
     return profile, profile.measure(flat)
 
 

@@ -1,7 +1,8 @@
-"""Cross-conformal calibration (jackknife+) for few runs: every run trains, and every run is left out once.
+"""Cross-conformal calibration for few runs: every run trains, and every run is left out once.
 
-A split needs about a hundred runs. Below that, the surrogate is fitted to all, and once more without each run; the
-price is a weaker theorem (1 - 2α instead of 1 - α) and answers that cost as many evaluations as there are runs.
+A split needs about a hundred runs. Below that, the surrogate is fitted to all, and once more without each run
+(jackknife+) or without each of K parts (CV+); the price is a weaker theorem (1 - 2α instead of 1 - α, and a little less
+for parts) and answers that cost as many evaluations as there are fits.
 """
 
 from collections.abc import Mapping
@@ -33,14 +34,17 @@ _FLOOR = 1e-14
 
 @dataclass(frozen=True, eq=False)
 class CrossConformalCertificate(Certificate):
-    """The k-th smallest, `k = ⌈(n + 1)(1 - α)⌉`, of `R_i + ‖v_i(mu) - v(mu)‖` over the n runs, α = (1 - level) / 2.
+    """The k-th smallest, `k = ⌈(n + 1)(1 - α)⌉`, of `R_i + ‖v_i(mu) - v(mu)‖` over the n runs.
 
-    v is the surrogate, v_i the one fitted without run i, R_i the error of v_i on run i. For a fresh run drawn like the
-    others, each limit on its own holds with probability at least 1 - 2α = `level` (usually about 1 - α).
+    v is the surrogate, v_i the one fitted without run i or without the whole part of the runs that i belongs to, R_i
+    the error of v_i on run i. For a fresh run drawn like the others, each limit on its own holds with probability at
+    least `level = 1 - 2α - penalty` (usually about 1 - α). The penalty is 0 where each run is left out alone, and
+    `min(2 (1 - 1/K) / (n/K + 1), (1 - K/n) / (K + 1))` for K equal parts.
 
-    Why: unless `‖u - v_i(mu)‖ > R_i` for at least k of the i, which has probability at most 2α (Barber, Candès, Ramdas,
-    Tibshirani, Ann. Statist. 49 (2021), theorem 1; its proof compares scores and holds for any norm), one of the k
-    smallest values above belongs to an i with `‖u - v_i‖ <= R_i`, and the triangle inequality gives the limit.
+    Why: unless `‖u - v_i(mu)‖ > R_i` for at least k of the i, which has probability at most 2α + penalty (Barber,
+    Candès, Ramdas, Tibshirani, Ann. Statist. 49 (2021), theorems 1 and 4; the proofs compare scores and hold for any
+    norm), one of the k smallest values above belongs to an i with `‖u - v_i‖ <= R_i`, and the triangle inequality gives
+    the limit. `part` `(n,)` says which of the others has not seen run i.
     """
 
     kind: ClassVar[str] = "cross-conformal-certificate"
@@ -50,13 +54,14 @@ class CrossConformalCertificate(Certificate):
     norm: str
     residuals: Mapping[str, Real]
     others: tuple[Surrogate, ...]
+    part: Array
     spread: Mapping[str, float]
     frame: POD | None = None
 
     @property
     def guarantee(self) -> Statistical:
         """Statistical, each quantity on its own."""
-        return statistical(self.norm, tuple(self.residuals), self.level, len(self.others))
+        return statistical(self.norm, tuple(self.residuals), self.level, len(self.part))
 
     def check(self, surrogate: Storable) -> None:
         """Raises InputError for another surrogate than the one that was calibrated."""
@@ -65,11 +70,12 @@ class CrossConformalCertificate(Certificate):
     def bound(self, prediction: Prediction) -> Prediction:
         """The prediction with a limit for its field and for each output; +inf with a reason where there is none."""
         check_quantities(prediction, self.residuals)
-        k = rank(len(self.others), (1 + self.level) / 2)
-        reach = {name: np.empty((len(self.others), len(prediction))) for name in self.residuals}
-        for i, other in enumerate(self.others):
-            for name, distance in self._distances(prediction, other).items():
-                reach[name][i] = self.residuals[name][i] + distance
+        k = _rank(len(self.part), len(self.others), self.level)
+        distances = [self._distances(prediction, other) for other in self.others]
+        reach = {
+            name: own[:, None] + np.stack([distances[p][name] for p in self.part])
+            for name, own in self.residuals.items()
+        }
         with np.errstate(invalid="ignore"):
             limits = {name: np.partition(values, k - 1, axis=0)[k - 1] for name, values in reach.items()}
         return with_limits(prediction, limits, self.guarantee)
@@ -83,7 +89,7 @@ class CrossConformalCertificate(Certificate):
 
     def to_parts(self) -> Parts:
         arrays: dict[str, Array] = {f"residuals of {name}": values for name, values in self.residuals.items()}
-        arrays |= self.identity.arrays()
+        arrays |= {"part": self.part, **self.identity.arrays()}
         if self.frame is not None:
             arrays |= {"frame modes": self.frame.modes, "frame offset": self.frame.offset}
         children: dict[str, Storable] = {f"without {i}": other for i, other in enumerate(self.others)}
@@ -105,46 +111,82 @@ class CrossConformalCertificate(Certificate):
             norm=config["norm"],
             residuals={name: arrays[f"residuals of {name}"] for name in config["quantities"]},
             others=tuple(children[f"without {i}"] for i in range(len(children))),
+            part=arrays.get("part", np.arange(len(children))),  # files of versions before it leave out one run each
             spread=config["spread"],
             frame=POD(arrays["frame modes"], arrays["frame offset"], np.empty(0)) if framed else None,
         )
 
 
 def cross_calibrate(
-    fitter: Fitter, snapshots: Snapshots, level: float = 0.9, seed: int = 0, *, norm: str = "max"
+    fitter: Fitter,
+    snapshots: Snapshots,
+    level: float = 0.9,
+    seed: int = 0,
+    *,
+    norm: str = "max",
+    parts: int | None = None,
 ) -> tuple[Surrogate, CrossConformalCertificate]:
-    """The surrogate fitted to all runs, and its certificate: n + 1 fits for n runs.
+    """The surrogate fitted to all runs, and its certificate: n + 1 fits for n runs, or `parts` + 1.
 
-    Raises InputError where n runs cannot promise `level` (0.9 needs 19), or where `fitter` cannot learn from them.
+    With `parts`, runs beyond a multiple of it train every surrogate and calibrate none. Raises InputError where n runs
+    cannot promise `level` (0.9 needs 19, and more with parts), or where `fitter` cannot learn from them.
     """
     norm_named(norm)
     runs = snapshots.take(snapshots.good)
     if not 0 < level < 1:
         raise InputError(f"level is {level}; choose a number between 0 and 1, such as 0.9")
-    rank(len(runs), (1 + level) / 2)
+    part = _parts(len(runs), parts, seed)
+    count = int(part.max()) + 1 if len(part) else 0
+    used = np.flatnonzero(part >= 0)
+    _rank(len(used), count, level)
     surrogate = fitter.fit(runs, seed=seed)
     mu = as_mu(runs.mu, surrogate.parameters.names)
     spread = spreads(surrogate.predict(surrogate.parameters.sample(range(256), seed)))
-    everyone = np.arange(len(runs))
-    others = [fitter.fit(runs.take(everyone != i), seed=seed) for i in everyone]
-    residuals = _left_out_errors(others, runs, mu, norm, spread)
+    others = [fitter.fit(runs.take(part != i), seed=seed) for i in range(count)]
+    residuals = _left_out_errors(others, runs.take(used), select(mu, used), part[used], norm, spread)
     frame = _frame(others, runs)
     if frame is not None:
         others = [_in_frame(other, frame) for other in others]
     identity = Identity.of(surrogate, mu)
-    return surrogate, CrossConformalCertificate(identity, level, norm, residuals, tuple(others), spread, frame)
+    return surrogate, CrossConformalCertificate(
+        identity, level, norm, residuals, tuple(others), part[used], spread, frame
+    )
+
+
+def _parts(count: int, parts: int | None, seed: int) -> Array:
+    """The part that each run belongs to, `(n,)`, all of one size; -1 for what is left over."""
+    if parts is None:
+        return np.arange(count)
+    if not 2 <= parts <= count:
+        raise InputError(f"got {count} runs for {parts} parts; give at least 2 parts, and a run for each")
+    size = count // parts
+    numbers = np.concatenate([np.repeat(np.arange(parts), size), np.full(count - parts * size, -1)])
+    return numbers[np.random.default_rng([seed, count]).permutation(count)]
+
+
+def _rank(count: int, parts: int, level: float) -> int:
+    """`⌈(n + 1)(1 - α)⌉` with α from the theorem. Raises InputError for a level that so many runs cannot promise."""
+    penalty = min(2 * (1 - 1 / parts) / (count / parts + 1), (1 - parts / count) / (parts + 1)) if count else 0.0
+    alpha = (1 - level - penalty) / 2
+    if alpha <= 0:
+        raise InputError(
+            f"level {level:g} cannot be promised by {count} runs in {parts} parts: these alone cost {penalty:.2g}; "
+            "leave out one run at a time (parts=None), give more runs, or use fewer or more parts"
+        )
+    return rank(count, 1 - alpha)
 
 
 def _left_out_errors(
-    others: list[Surrogate], runs: Snapshots, mu: Mu, norm: str, spread: Mapping[str, float]
+    others: list[Surrogate], runs: Snapshots, mu: Mu, part: Array, norm: str, spread: Mapping[str, float]
 ) -> dict[str, Real]:
     """The error of each run's surrogate, which has not seen it."""
-    rows = []
+    found: dict[str, Real] = {}
     for i, other in enumerate(others):
-        alone = runs.take(slice(i, i + 1))
-        prediction = other.predict(select(mu, slice(i, i + 1)))
-        rows.append(errors_of(prediction, Truth(np.asarray(alone.fields), alone.outputs), norm, spread))
-    found = {name: np.array([row[name][0] for row in rows]) for name in rows[0]}
+        rows = np.flatnonzero(part == i)
+        alone = runs.take(rows)
+        truth = Truth(np.asarray(alone.fields), alone.outputs)
+        for name, values in errors_of(other.predict(select(mu, rows)), truth, norm, spread).items():
+            found.setdefault(name, np.empty(len(part)))[rows] = values
     for name, values in found.items():
         if not np.isfinite(values).all():
             raise InputError(f"leaving out run {int(np.argmin(np.isfinite(values)))} gave a {name} that is not finite")
