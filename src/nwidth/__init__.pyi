@@ -28,6 +28,9 @@ from .online.enrich import Enriching as Enriching
 from .online.enrich import enrich as enrich
 from .online.outputs import certify_outputs as certify_outputs
 from .online.refine import refine as refine
+from .online.total_error import TotalError as TotalError
+from .online.total_error import TotalErrorBound as TotalErrorBound
+from .online.total_error import total_error as total_error
 from .problems.base import Problem as Problem
 from .snapshots.base import Snapshots as Snapshots
 from .snapshots.export import export_snapshots as export_snapshots

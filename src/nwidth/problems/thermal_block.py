@@ -15,6 +15,7 @@ from nwidth.core.errors import InputError
 from nwidth.core.expressions import Expression
 from nwidth.core.storable import Parts, Storable
 from nwidth.problems.base import AffineTerms, Outputs, Quantity
+from nwidth.problems.cell_data import CellData, CellDiffusive
 from nwidth.problems.formulas import Formulas
 from nwidth.problems.min_theta import MinTheta, ThetaStable, positive, rounding_slack
 from nwidth.problems.stored import check_vector, verify
@@ -24,7 +25,7 @@ from nwidth.spaces.mesh import Form, MeshSpace
 
 
 @dataclass(frozen=True)
-class ThermalBlock(Formulas, ThetaStable, Outputs, Storable):
+class ThermalBlock(Formulas, ThetaStable, Outputs, CellDiffusive, Storable):
     """`-∇·(κ(mu) ∇u) = 1` on the unit square, u = 0 on its boundary, κ = mu_i on block i of `blocks` x `blocks`.
 
     P1 triangles: each of the `resolution`² square cells is cut into four by its diagonals, which gives 20,201 nodes at
@@ -71,10 +72,15 @@ class ThermalBlock(Formulas, ThetaStable, Outputs, Storable):
         )
 
     @cached_property
-    def _terms(self) -> AffineTerms:
+    def _owner(self) -> Array:
+        """The block of each triangle, `(T,)`."""
         mesh = self._mesh
         column, row = np.minimum((mesh.p[:, mesh.t].mean(axis=1) * self.blocks).astype(int), self.blocks - 1)
-        owner = column + self.blocks * row
+        return column + self.blocks * row
+
+    @cached_property
+    def _terms(self) -> AffineTerms:
+        mesh, owner = self._mesh, self._owner
         parts = [Basis(mesh, ElementTriP1(), elements=np.flatnonzero(owner == i)) for i in range(self.blocks**2)]
         free = np.ones(mesh.p.shape[1], dtype=bool)
         free[mesh.boundary_nodes()] = False
@@ -104,6 +110,11 @@ class ThermalBlock(Formulas, ThetaStable, Outputs, Storable):
         """`min mu` and `max mu`."""
         ones = np.ones(self.blocks**2)
         return MinTheta(ones, rounding_slack(self.terms(), ones, self.space.inner("energy").lambda_min))
+
+    def cell_data(self, mu: Mu | Array) -> CellData:
+        """The conductivity of each triangle's block, and the source 1."""
+        theta, _ = self.coefficients(mu)
+        return CellData(theta[:, self._owner], np.ones((len(theta), len(self._owner))))
 
     def quantities(self) -> Mapping[str, Quantity]:
         """The mean of u over the square (its area is 1)."""
