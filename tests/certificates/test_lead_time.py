@@ -91,3 +91,16 @@ def test_what_cannot_be_calibrated_is_refused(problem, reduced, runs):
     certificate = calibrate_lead_times(reduced, runs)
     with pytest.raises(InputError, match="calibrated for another surrogate"):
         Certified(reduced.truncate(3), certificate)
+
+
+def test_one_call_certifies_in_any_norm_and_all_times_together(problem, reduced, runs):
+    fields = np.abs(reduced.predict(runs.mu).field - np.asarray(runs.fields)).max(axis=2)
+    largest = nw.certify(reduced, holdout=runs, level=0.9, norm="max").certificate
+    np.testing.assert_allclose(largest.limits[FIELD], np.sort(fields, axis=0)[54], rtol=1e-9)
+    assert "largest error anywhere" in str(largest.guarantee)
+    together = nw.certify(reduced, holdout=runs, level=0.8, norm="l2", together=True).certificate
+    assert together.together and together.norm == "mass"
+    with pytest.raises(InputError, match="choose one of mass, max, rms, energy"):
+        nw.certify(reduced, holdout=runs, norm="band")
+    with pytest.raises(InputError, match="joins the limits of all times"):
+        nw.certify(reduced, problem, together=True)

@@ -13,13 +13,13 @@ from nwidth.certificates.base import Certificate
 from nwidth.certificates.conformal import check_quantities
 from nwidth.certificates.identity import Identity
 from nwidth.certificates.quantile import quantile, rank
-from nwidth.certificates.quantities import FIELD
+from nwidth.certificates.quantities import FIELD, norm_named
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Statistical
 from nwidth.core.prediction import Output, Prediction
 from nwidth.core.storable import Parts, Storable
-from nwidth.core.validation import as_mu, select
+from nwidth.core.validation import as_mu, check_choice, select
 from nwidth.snapshots.base import Snapshots
 from nwidth.surrogates.base import Surrogate
 
@@ -27,11 +27,13 @@ from nwidth.surrogates.base import Surrogate
 _PIECE = 8
 #: Errors below this part of the answer are round-off: no limit is ever zero.
 _FLOOR = 1e-14
+_TINY = float(np.finfo(np.float64).tiny)
+_IN_TIME = ("mass", "max", "rms", "energy")
 
 
 @dataclass(frozen=True, eq=False)
 class LeadTimeCertificate(Certificate):
-    """Limits of the field (L² norm) and of every output at each stored time, from runs that the surrogate never saw.
+    """Limits of the field (in a `norm`, L² by default) and of every output at each stored time, from unseen runs.
 
     `limits`: quantity -> `(T,)`. Each of them, at its own time, holds with probability at least `level` for a fresh run
     that is drawn like the n calibration runs, on average over calibrations: it is the `⌈(n + 1) level⌉`-th smallest of
@@ -49,12 +51,15 @@ class LeadTimeCertificate(Certificate):
     calibrated_on: int
     times: Real
     limits: Mapping[str, Real]
+    norm: str = "mass"
 
     @property
     def guarantee(self) -> Statistical:
         """Statistical: each quantity on its own, at each time on its own unless `together`."""
         when = "at all stored times of a run together" if self.together else "each stored time on its own"
-        return Statistical(f"L² norm, {when}; each output on its own", self.level, self.calibrated_on)
+        return Statistical(
+            f"{norm_named(self.norm).words}, {when}; each output on its own", self.level, self.calibrated_on
+        )
 
     def check(self, surrogate: Storable) -> None:
         """Raises InputError for another surrogate than the one that was calibrated."""
@@ -72,6 +77,7 @@ class LeadTimeCertificate(Certificate):
         return replace(
             prediction,
             bound=limits[FIELD].max(axis=1),
+            lower=None,
             guarantee=self.guarantee,
             outputs={name: Output(o.values, limits[name], o.unit) for name, o in prediction.outputs.items()},
             reason=reason,
@@ -85,6 +91,7 @@ class LeadTimeCertificate(Certificate):
             "together": self.together,
             "calibrated_on": self.calibrated_on,
             "quantities": list(self.limits),
+            "norm": self.norm,
         }
         named = {f"limit of {name}": values for name, values in self.limits.items()}
         return Parts(config, {"times": self.times, **named, **self.identity.arrays()}, {})
@@ -98,30 +105,41 @@ class LeadTimeCertificate(Certificate):
             calibrated_on=config["calibrated_on"],
             times=arrays["times"],
             limits={name: arrays[f"limit of {name}"] for name in config["quantities"]},
+            norm=config.get("norm", "mass"),  # files of versions before it do not have the word
         )
 
 
 def calibrate_lead_times(
-    surrogate: Surrogate, snapshots: Snapshots, level: float = 0.9, *, together: bool = False, seed: int = 0
+    surrogate: Surrogate,
+    snapshots: Snapshots,
+    level: float = 0.9,
+    *,
+    norm: str = "mass",
+    together: bool = False,
+    seed: int = 0,
 ) -> LeadTimeCertificate:
     """A certificate for a surrogate of trajectories `(B, T, ...)` from trajectories that it has never seen.
 
+    `norm` of the field at a time: 'mass' (L²), 'max', the largest error anywhere, 'rms' or 'energy'. `together`: one
+    limit of a whole trajectory holds at all its times at once.
+
     Raises InputError for a level above n / (n + 1), runs without times, or outputs that the runs lack.
     """
+    check_choice("norm", norm, _IN_TIME)
     if snapshots.times is None:
         raise InputError("the runs have no times; limits for each lead time need trajectories, fields (B, T, ...)")
     runs = snapshots.take(snapshots.good)
     inside = surrogate.parameters.contains(as_mu(runs.mu, surrogate.parameters.names))
     runs = runs.take(np.flatnonzero(inside))
     rank(len(runs), level)
-    errors = _errors(surrogate, runs)
+    errors = _errors(surrogate, runs, norm)
     order = np.random.default_rng([seed, len(runs)]).permutation(len(runs))
     choosing, calibrating = (order[: len(runs) // 3], order[len(runs) // 3 :]) if together else (order[:0], order)
     rank(len(calibrating), level)
     limits = {name: _limit(values, choosing, calibrating, level) for name, values in errors.items()}
     mu = as_mu(runs.mu, surrogate.parameters.names)
     times = np.asarray(snapshots.times, dtype=np.float64)
-    return LeadTimeCertificate(Identity.of(surrogate, mu), level, together, len(calibrating), times, limits)
+    return LeadTimeCertificate(Identity.of(surrogate, mu), level, together, len(calibrating), times, limits, norm)
 
 
 def _limit(errors: Real, choosing: Array, calibrating: Array, level: float) -> Real:
@@ -133,7 +151,7 @@ def _limit(errors: Real, choosing: Array, calibrating: Array, level: float) -> R
     return profile * quantile(np.max(errors[calibrating] / profile, axis=1), level)
 
 
-def _errors(surrogate: Surrogate, runs: Snapshots) -> dict[str, Real]:
+def _errors(surrogate: Surrogate, runs: Snapshots, norm: str) -> dict[str, Real]:
     """Errors of the field and of each output, `(n, T)`."""
     space, found = surrogate.space, []
     for first in range(0, len(runs), _PIECE):
@@ -142,13 +160,13 @@ def _errors(surrogate: Surrogate, runs: Snapshots) -> dict[str, Real]:
         truth = np.asarray(runs.fields[rows])
         _check_times(answer.space.shape[0], np.asarray(runs.times))
         flat = (np.asarray(answer.field) - truth).reshape(-1, *space.shape)
-        size = np.sqrt(np.mean(truth.reshape(*truth.shape[:2], -1) ** 2, axis=2))
-        here = {FIELD: space.inner("mass").norm(space.flatten(flat)).reshape(size.shape) + _FLOOR * size}
+        size = np.sqrt(np.mean(np.abs(truth.reshape(*truth.shape[:2], -1)) ** 2, axis=2))
+        here = {FIELD: norm_named(norm).measure(flat, space).reshape(size.shape) + _FLOOR * size + _TINY}
         for name, output in answer.outputs.items():
             if name not in runs.outputs:
                 raise InputError(f"the runs have no output {name!r}, which the surrogate answers; add it to the runs")
             known = np.asarray(runs.outputs[name][rows])
-            here[name] = np.abs(output.values - known) + _FLOOR * np.abs(known)
+            here[name] = np.abs(output.values - known) + _FLOOR * np.abs(known) + _TINY
         found.append(here)
     errors = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     for name, values in errors.items():

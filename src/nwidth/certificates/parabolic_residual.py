@@ -7,7 +7,7 @@ full-order solution in the same steps. Theory: `nwidth.bounds.space_time`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
 
@@ -21,9 +21,10 @@ from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
 from nwidth.core.prediction import Output, Prediction
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import select
-from nwidth.problems.base import Quantity
+from nwidth.problems.base import Evolution, Quantity
 from nwidth.problems.parabolic import AffineEvolution
 from nwidth.problems.stepped import Stepped
+from nwidth.spaces.constant_march import has_march
 from nwidth.spaces.trajectories import Trajectories
 
 _TINY = float(np.finfo(np.float64).tiny)
@@ -118,6 +119,7 @@ class SpaceTimeCertificate(Certificate):
             values=values.reshape(*values.shape[:2], *self.problem.space.shape),
             space=Trajectories(self.problem.space, self.problem.times),
             bound=worst,
+            lower=lower.max(axis=1),
             guarantee=self.guarantee if proven else Estimate(_NORM, "a proven stability constant"),
             outputs=_outputs(self.prepared.outputs, [row for p in pieces for row in p.outputs]),
             reason=_reasons(worst, np.asarray(np.isfinite(values).all(axis=(1, 2)))),
@@ -190,6 +192,15 @@ class SpaceTimeCertificate(Certificate):
     @classmethod
     def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
         return cls(children["problem"], config["sweeps"])
+
+
+def trajectory_certificate(problem: Evolution) -> SpaceTimeCertificate:
+    """Limits for trajectories of a problem from anywhere, with a sweep where there is a fast one.
+
+    Raises InputError where no limit is known, with what is missing.
+    """
+    check_steps(problem)
+    return SpaceTimeCertificate(cast(Any, problem), sweeps=int(has_march(problem.space)))
 
 
 def _of_points(own: Prepared, sample: _Sample, bounds: TimeBounds) -> list[tuple[Real, Real]]:

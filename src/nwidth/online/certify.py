@@ -56,9 +56,10 @@ def certify(
 
     With `holdout`, runs that the surrogate has never seen, a calibrated limit that holds for about `level` of the cases
     drawn the same way; trajectories get one for each stored time, in the 'mass' norm as it comes, with `together`
-    one profile that holds at all of them. Other limits differ from query to query: what they follow is chosen on a third of the runs from the parameters, the size of the answer, the distance to the `training` runs
-    (refused as holdout), the residual where a linear `problem` is given too, and the spread of `members`, other
-    surrogates of the same problem. `norm` is 'max' (as it comes), 'rms', 'mass', 'energy' or 'band', one width for
+    one profile that holds at all of them. Other limits differ from query to query: what they follow is chosen on a third
+    of the runs from the parameters, the size of the answer, the distance to the `training` runs (refused as holdout),
+    the residual where a linear `problem` is given too, and the spread of `members`, other surrogates of the same
+    problem. `norm` is 'max' (as it comes), 'rms', 'mass', 'energy' or 'band', one width for
     every value of the field. With `groups` it holds in each group on its own, with `shift` for queries that are drawn
     differently, with `accept`, a tolerance, among the answers that a router accepts
     (`nwidth.certificates.conformal.calibrate`).

@@ -93,6 +93,11 @@ class SineMarch(ConstantMarch):
         return out.reshape(len(r), r.shape[1] + 1, -1)
 
 
+def has_march(space: FunctionSpace) -> bool:
+    """Whether a space has a fast march, given a mass that suits it."""
+    return isinstance(space.inner("energy"), MatrixProduct) or (isinstance(space, Grid) and space.inside)
+
+
 def constant_march(space: FunctionSpace, mass: sp.csr_array, free: Mask, dt: float, weight: float) -> ConstantMarch:
     """The march for a space with a mass `(N, N)`. Raises InputError where there is none that is fast."""
     inner = space.inner("energy")
