@@ -23,38 +23,18 @@ _SMALL, _LARGE = 1e-100, 1e100
 
 @dataclass(frozen=True, eq=False)
 class DualNorm:
-    """`lower <= ‖r‖_{X⁻¹} <= upper`, `(B,)`, and what they were found with.
-
-    `z (B, N)` is about X⁻¹ r; `length` its Euclidean norm, `energy` a bound of ‖z‖_X and `rest` one of ‖r - X z‖_{X⁻¹}.
-    """
+    """`lower <= ‖r‖_{X⁻¹} <= upper`, `(B,)`, and what they were found with: for the z that was used, `length` = ‖z‖₂ as
+    computed, and bounds from above of ‖z‖_X, `energy`, and of ‖r - X z‖_{X⁻¹}, `rest`."""
 
     upper: Real
     lower: Real
-    z: Array
     length: Real
     energy: Real
     rest: Real
 
     @classmethod
-    def of(cls, inner: InnerProduct, r: Array) -> "DualNorm":
-        """For functionals `(B, N)` as they stand, float64; infinite and zero where numbers overflow, never NaN."""
-        scale = power_of_two(largest(r))
-        if (scale != 1).any():
-            return cls._of(inner, r / scale[:, None])._times(scale)
-        return cls._of(inner, r)
-
-    @classmethod
-    def _of(cls, inner: InnerProduct, r: Array) -> "DualNorm":
-        z = inner.riesz_roughly(r)
-        xz = inner.apply(z)
-        s = r - xz
-        sums = Sums(dot(z, r), dot(z, s), dot(z, z), dot(r, r), dot(s, s))
-        return cls.from_sums(sums, z, inner)
-
-    @classmethod
-    def from_sums(cls, sums: "Sums", z: Array, inner: InnerProduct) -> "DualNorm":
-        """From the sums over z, r and s = r - X z as they were computed."""
-        size = z.shape[1]
+    def from_sums(cls, sums: "Sums", size: int, inner: InnerProduct) -> "DualNorm":
+        """From the sums over z, r and s = r - X z, vectors of `size` entries, as they were computed."""
         paid = (size + 8) * EPS
         length, whole, left = np.sqrt(sums.zz), np.sqrt(sums.rr), np.sqrt(sums.ss)
         product = inner.rounding(size) * length
@@ -64,13 +44,11 @@ class DualNorm:
         upper = np.sqrt(np.maximum(squared, 0.0) + loss + rest**2) * (1 + 8 * EPS)
         lower = np.sqrt(np.maximum(squared - loss, 0.0)) * (1 - 8 * EPS)
         energy = np.sqrt(np.maximum(sums.zr - sums.zs, 0.0) + loss) * (1 + 8 * EPS)
-        return cls(_known(upper, np.inf), _known(lower, 0.0), z, length, _known(energy, np.inf), _known(rest, np.inf))
+        return cls(_known(upper, np.inf), _known(lower, 0.0), length, _known(energy, np.inf), _known(rest, np.inf))
 
-    def _times(self, scale: Real) -> "DualNorm":
-        z = self.z * scale[:, None]
-        return DualNorm(
-            self.upper * scale, self.lower * scale, z, self.length * scale, self.energy * scale, self.rest * scale
-        )
+    def times(self, scale: Real) -> "DualNorm":
+        """Of the functionals times powers of two `(B,)`."""
+        return DualNorm(*(scale * value for value in (self.upper, self.lower, self.length, self.energy, self.rest)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +62,27 @@ class Sums:
     ss: Real
 
 
+def represented(inner: InnerProduct, r: Array) -> tuple[Array, DualNorm]:
+    """z, about X⁻¹ r, and the bounds that it gives, for functionals `(B, N)`, float64.
+
+    Infinite and zero where numbers overflow, never NaN.
+    """
+    scale = power_of_two(largest(r))
+    if (scale == 1).all():
+        return _represented(inner, r)
+    z, dual = _represented(inner, r / scale[:, None])
+    return z * scale[:, None], dual.times(scale)
+
+
+def _represented(inner: InnerProduct, r: Array) -> tuple[Array, DualNorm]:
+    z = inner.riesz_roughly(r)
+    s = r - inner.apply(z)
+    return z, DualNorm.from_sums(Sums(dot(z, r), dot(z, s), dot(z, z), dot(r, r), dot(s, s)), r.shape[1], inner)
+
+
 def dual_norm_upper(inner: InnerProduct, r: Array) -> Real:
     """An upper bound of `‖r‖_{X⁻¹}`, `(B,)`, whatever the accuracy of the Riesz map."""
-    return DualNorm.of(inner, r).upper
+    return represented(inner, r)[1].upper
 
 
 def dot(a: Array, b: Array) -> Real:

@@ -14,12 +14,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nwidth.bounds.dual_norm import EPS, DualNorm, dot, dual_norm_upper, euclidean
+from nwidth.bounds.dual_norm import EPS, DualNorm, dot, dual_norm_upper, euclidean, represented
 from nwidth.core.arrays import Array, Real
 from nwidth.problems.base import Stability, Systems
 from nwidth.spaces.base import InnerProduct
 
 __all__ = ["EPS", "EnergyBounds", "dual_norm_upper", "energy_bounds", "reference_norm", "relative_bound", "round_off"]
+
+#: Squares below this may have lost digits.
+_VANISHING = 1e-250
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,36 @@ def round_off(systems: Systems, v: Array, inner: InnerProduct) -> Real:
     return systems.terms * EPS * scale / np.sqrt(inner.lambda_min) + np.finfo(np.float64).tiny
 
 
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """The residual r `(B, N)` of some fields, z about X⁻¹ r, the dual norm of r as computed, and a bound of its
+    rounding in that norm, `noise (B,)`."""
+
+    r: Array
+    z: Array
+    dual: DualNorm
+    noise: Real
+
+    @classmethod
+    def of(cls, systems: Systems, v: Array, inner: InnerProduct) -> "Residual":
+        """Of dofs v `(B, N)`, float64, that carry the prescribed values exactly."""
+        noise = round_off(systems, v, inner)
+        r = systems.residual(v)
+        return cls(r, *represented(inner, r), noise)
+
+    def energy(self, systems: Systems, inner: InnerProduct, stability: Stability) -> EnergyBounds:
+        """Both bounds of the error in the energy norm."""
+        found = energy_limits(self.dual, self.noise, stability)
+        direction = _quotient(systems, self, stability.upper * inner.rounding(self.r.shape[1]))
+        return replace(found, lower=np.maximum(found.lower, direction))
+
+
 def energy_bounds(systems: Systems, v: Array, inner: InnerProduct, stability: Stability) -> EnergyBounds:
     """Bounds of `‖u - v‖_A` for dofs v `(B, N)`, float64, that carry the prescribed values exactly.
 
     Where no constant above zero is known the upper bound is +inf; where numbers overflow too. Never NaN.
     """
-    noise = round_off(systems, v, inner)
-    r = systems.residual(v)
-    dual = DualNorm.of(inner, r)
-    found = energy_limits(dual, noise, stability)
-    direction = _quotient(systems, r, dual, noise, stability.upper, inner)
-    return replace(found, lower=np.maximum(found.lower, direction))
+    return Residual.of(systems, v, inner).energy(systems, inner, stability)
 
 
 def energy_limits(dual: DualNorm, noise: Real, stability: Stability) -> EnergyBounds:
@@ -69,23 +91,23 @@ def energy_limits(dual: DualNorm, noise: Real, stability: Stability) -> EnergyBo
 def quotient(product: Real, energy: Real, dual: DualNorm, noise: Real) -> Real:
     """`|rᵀz| / ‖z‖_A` less what the rounding of r takes, from a lower bound of rᵀz and an upper one of ‖z‖²_A."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return _lower((product - noise * dual.energy) / np.sqrt(energy))
+        found = (product - noise * dual.energy) / np.sqrt(energy)
+    return _lower(np.where(energy > _VANISHING, found, 0.0))
 
 
-def _quotient(systems: Systems, r: Array, dual: DualNorm, noise: Real, upper: Real, inner: InnerProduct) -> Real:
-    """The quotient with products as they are computed.
+def _quotient(systems: Systems, found: Residual, entry: Real) -> Real:
+    """The quotient with products as they are computed; `entry (B,)` is above EPS times every entry of A.
 
-    A row of A has at most as many entries as `terms` says operations, and |A_ij| <= β √(X_ii X_jj), so that
-    `|z|ᵀ |A| |z| <= terms · β max X_ii ‖z‖²`, and EPS max X_ii <= `inner.rounding`.
+    A row of A has at most as many entries as `terms` says operations, hence `|z|ᵀ |A| |z| <= terms · entry / EPS ‖z‖²`.
+    By |A_ij| <= β √(X_ii X_jj) and EPS max X_ii <= `inner.rounding`, β times the latter is such an entry.
     """
-    z, size = dual.z, dual.z.shape[1]
-    q = systems.apply(z)
-    paid, rounding = (size + 8) * EPS, inner.rounding(size)
+    r, z, length = found.r, found.z, found.dual.length
+    q, paid = systems.apply(z), (z.shape[1] + 8) * EPS
     with np.errstate(invalid="ignore", over="ignore"):
-        product = dot(r, z) - paid * np.sqrt(dot(r, r)) * dual.length
-        lost = systems.terms**2 * upper * rounding * dual.length**2 + paid * np.sqrt(dot(q, q)) * dual.length
+        product = dot(r, z) - paid * np.sqrt(dot(r, r)) * length
+        lost = systems.terms**2 * entry * length**2 + paid * np.sqrt(dot(q, q)) * length
         energy = np.maximum(dot(z, q), 0.0) + lost
-    return quotient(product, energy, dual, noise)
+    return quotient(product, energy, found.dual, found.noise)
 
 
 def _lower(values: Real) -> Real:

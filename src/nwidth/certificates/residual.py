@@ -1,88 +1,142 @@
 """A guaranteed bound for a field from anywhere: a neural operator, a regression, a guess.
 
-What is bounded is the distance in the energy norm between the *returned* field, with the prescribed boundary values
-imposed, and the full-order solution on the same grid or mesh.
+What is bounded is the distance between the *returned* field, with the prescribed boundary values imposed, and the
+full-order solution on the same grid or mesh: from above, and from below.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from nwidth.bounds.grid_residual import GridResidual
+from nwidth.bounds.norms import MassNorm
 from nwidth.bounds.outputs import problem_outputs
-from nwidth.bounds.residual import energy_bounds
+from nwidth.bounds.residual import Residual
 from nwidth.certificates.base import Certificate
-from nwidth.core.arrays import Array, Real
+from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
 from nwidth.core.prediction import Prediction
 from nwidth.core.storable import Parts, Storable
-from nwidth.core.validation import select
-from nwidth.problems.base import Coercive, is_coercive
-from nwidth.spaces.base import InnerProduct
+from nwidth.core.validation import check_choice, select
+from nwidth.problems.base import Coercive, Systems, is_coercive
+from nwidth.spaces.base import FunctionSpace, InnerProduct
+from nwidth.spaces.grid import Grid
+
+Norm = Literal["energy", "l2"]
+NORMS: Mapping[str, str] = {"energy": "energy norm", "l2": "L2 norm"}
 
 #: Dofs per piece of a batch: the bound's vectors stay in cache.
 _PIECE = 100_000
+#: An imbalance of a load, relative to the sum of its absolute values, that counts as rounding.
+_BALANCED = 1e-10
+
+
+@dataclass(eq=False)
+class _Limits:
+    """What is found for each sample: its field, the bounds in the norm asked for, the energy bound, and why not."""
+
+    v: Real
+    upper: Real
+    lower: Real
+    energy: Real
+    reason: Array
+    proven: bool = True
+
+    @classmethod
+    def empty(cls, v: Real) -> "_Limits":
+        size = len(v)
+        return cls(v, np.full(size, np.inf), np.zeros(size), np.full(size, np.inf), np.full(size, "", dtype=object))
 
 
 @dataclass(frozen=True)
 class ResidualCertificate(Certificate):
     """`‖u - v‖_A <= ‖f - A v‖_{X⁻¹} / √α + round-off` for symmetric coercive linear problems, in float64.
 
+    `norm`: "energy", or "l2" through Friedrichs' inequality, which is loose (see `nwidth.bounds.norms`). The answer
+    carries a lower bound as well. Limits of outputs follow from the energy bound in either case.
+
     Rigorous where the problem's stability constant is proven; otherwise an Estimate that says so. A field that is not
-    finite gets +inf with the reason.
+    finite, a load without a solution and a parameter without a constant above zero get +inf with the reason. Raises
+    InputError for a problem without a stability constant, and for a norm that its space does not have.
     """
 
     kind: ClassVar[str] = "residual-certificate"
     problem: Coercive
+    norm: Norm = "energy"
     inner: InnerProduct = field(init=False, repr=False, compare=False)
+    mass: MassNorm | None = field(init=False, repr=False, compare=False)
+    fast: GridResidual | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        check_choice("norm", self.norm, tuple(NORMS))
         if not is_coercive(self.problem):
             raise InputError(
                 f"no residual bound for {type(self.problem).__name__}: it must inherit Linear (implement assemble) and "
                 "Stable (implement constant). Without a stability constant, certify with runs of your own: "
                 "nw.certify(surrogate, holdout=snapshots, level=0.9)"
             )
-        object.__setattr__(self, "inner", self.problem.space.inner("energy"))
+        fast = GridResidual.of(self.problem) if self.norm == "energy" else None
+        inner = fast.inner if fast else self.problem.space.inner("energy")
+        mass = MassNorm.of(self.problem.space, inner) if self.norm == "l2" else None
+        for name, value in (("inner", inner), ("mass", mass), ("fast", fast)):
+            object.__setattr__(self, name, value)
 
     @property
     def guarantee(self) -> Guarantee:
-        """Rigorous in the energy norm; covers the surrogate's error of any origin and round-off."""
-        return Rigorous("energy norm", ("reduction", "algebraic", "round-off"))
+        """Rigorous in the norm asked for; covers the surrogate's error of any origin and round-off."""
+        return Rigorous(NORMS[self.norm], ("reduction", "algebraic", "round-off"))
 
     def bound(self, prediction: Prediction) -> Prediction:
-        """The prediction in float64 with prescribed values imposed, and its bounds."""
-        space = self.problem.space
-        fields = np.array(prediction.field)
+        """The prediction in float64 with prescribed values imposed, and its bounds from both sides."""
+        space, fields = self.problem.space, np.asarray(prediction.field)
         if np.iscomplexobj(fields):
             raise InputError("fields are complex; the coercive residual bound is for real fields")
-        v = space.flatten(fields).astype(np.float64)
-        finite = np.asarray(np.isfinite(v).all(axis=1))
-        bound, proven = np.full(len(v), np.inf), True
-        step = max(1, _PIECE // space.size)
-        for first in range(0, len(v), step):
-            rows = first + np.flatnonzero(finite[first : first + step])
-            if len(rows):
-                v[rows], bound[rows], known = self._bound_piece(prediction.mu, v, rows)
-                proven &= known
-        values = space.unflatten(v)
+        space.flatten(fields)  # raises what is wrong with their shape
+        found = self._limits(prediction.mu, fields)
         return replace(
             prediction,
-            values=values,
+            values=found.v,
             space=space,
-            bound=bound,
-            guarantee=self.guarantee if proven else Estimate("energy norm", "a proven stability constant"),
-            reason=np.where(finite, "", "the field is not finite").astype(object),
-            outputs=problem_outputs(self.problem, prediction.mu, values, bound, self.inner),
+            bound=found.upper,
+            lower=found.lower,
+            guarantee=self.guarantee if found.proven else Estimate(NORMS[self.norm], "a proven stability constant"),
+            reason=found.reason,
+            outputs=problem_outputs(self.problem, prediction.mu, found.v, found.energy, self.inner),
         )
 
-    def _bound_piece(self, mu: Mapping[str, Array], v: Real, rows: Array) -> tuple[Real, Real, bool]:
-        part = select(mu, rows)
-        systems, stability = self.problem.systems(part), self.problem.constant(part)
-        imposed = systems.impose(v[rows])
-        return imposed, energy_bounds(systems, imposed, self.inner, stability).upper, stability.proven
+    def _limits(self, mu: Mu, given: Array) -> _Limits:
+        """Piece by piece of the batch: fields `(B, *shape)`."""
+        way, pieces = self.fast, max(1, _PIECE // self.problem.space.size)
+        found = _Limits.empty(np.empty(given.shape) if way is None else way.imposed(mu, given))
+        for first in range(0, len(given), pieces):
+            part = slice(first, min(first + pieces, len(given)))
+            rows = np.arange(part.start, part.stop)
+            if way is not None:
+                limits, used = way.bounds(select(mu, part), found.v[part])
+                found.upper[part] = found.energy[part] = limits.upper
+                found.lower[part], rows = limits.lower, rows[~used]
+            if len(rows):
+                self._general(select(mu, rows), given, rows, found)
+        return found
+
+    def _general(self, mu: Mu, given: Array, rows: Array, found: _Limits) -> None:
+        """Fills in the rows."""
+        space, systems, stability = self.problem.space, self.problem.systems(mu), self.problem.constant(mu)
+        v = systems.impose(space.flatten(given[rows]).astype(np.float64))
+        finite: Mask = np.asarray(np.isfinite(v).all(axis=1))
+        residual = Residual.of(systems, np.where(finite[:, None], v, systems.lift), self.inner)
+        energy = residual.energy(systems, self.inner, stability)
+        upper, lower = energy.upper, energy.lower
+        if self.mass is not None:
+            upper, lower = self.mass.upper(residual, stability), self.mass.lower(systems, residual, stability)
+        reason = _reasons(finite, stability.lower > 0, _solvable(space, systems), upper)
+        good = reason == ""
+        found.v[rows], found.reason[rows], found.proven = space.unflatten(v), reason, found.proven and stability.proven
+        found.upper[rows], found.energy[rows] = np.where(good, upper, np.inf), np.where(good, energy.upper, np.inf)
+        found.lower[rows] = np.where(good, lower, 0.0)
 
     def to_parts(self) -> Parts:
         """The problem as a child. Raises InputError for a problem that cannot be stored."""
@@ -91,9 +145,26 @@ class ResidualCertificate(Certificate):
                 f"{type(self.problem).__name__} cannot be stored with its certificate: inherit nwidth's Storable "
                 "(kind, to_parts, from_parts), or save the surrogate alone and certify it again after loading"
             )
-        return Parts({}, {}, {"problem": self.problem})
+        return Parts({"norm": self.norm}, {}, {"problem": self.problem})
 
     @classmethod
     def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
-        """The certificate again."""
-        return cls(children["problem"])
+        """The certificate again; files of versions before the word know the energy norm alone."""
+        return cls(children["problem"], config.get("norm", "energy"))
+
+
+def _solvable(space: FunctionSpace, systems: Systems) -> Mask:
+    """Where no end of a grid fixes the level of a solution, loads have to sum to zero, `(B,)`."""
+    if not isinstance(space, Grid) or not space.floating:
+        return np.ones(len(systems.load), dtype=bool)
+    return np.abs(systems.load.sum(axis=1)) <= _BALANCED * np.abs(systems.load).sum(axis=1)
+
+
+def _reasons(finite: Mask, known: Mask, solvable: Mask, upper: Real) -> Array:
+    """Why there is no limit, `(B,)`; empty where there is one."""
+    reason = np.full(len(finite), "", dtype=object)
+    reason[~(upper < np.inf)] = "the numbers are too large for double precision"
+    reason[~known] = "no stability constant above zero is known here"
+    reason[~solvable] = "sources and boundary fluxes do not balance: there is no solution"
+    reason[~finite] = "the field is not finite"
+    return reason

@@ -45,6 +45,11 @@ class HalfSines(SineTransform):
             self._factors.append(np.sqrt(2.0 / n) * np.sin(np.pi * (turns / n)))
         self._inverses = [np.ascontiguousarray(f.T) for f in self._factors]
 
+    @property
+    def factors(self) -> tuple[Real, ...]:
+        """The matrices of sums and of differences."""
+        return tuple(self._factors)
+
     def forward(self, r: Real) -> list[Real]:
         lead = (len(r), *(max(1, n - 2) for n in r.shape[1:3]))
         folded = [np.empty((*lead, len(f))) for f in self._factors]

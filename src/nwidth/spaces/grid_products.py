@@ -1,5 +1,7 @@
 """The inner products of a grid: differences with a fast inverse, and lumped mass."""
 
+from functools import cached_property
+
 import numpy as np
 import scipy.fft
 
@@ -7,9 +9,10 @@ from nwidth.core.arrays import Array, Mask, Real
 from nwidth.core.validation import check_batched
 from nwidth.spaces._fold import tridiagonal
 from nwidth.spaces._layout import AXES, padded
-from nwidth.spaces._sine import sine_transform
+from nwidth.spaces._sine import HalfSines, sine_transform
 from nwidth.spaces._stencils import constant_differences
 from nwidth.spaces.base import InnerProduct
+from nwidth.spaces.single_riesz import SingleRiesz
 
 #: Bytes of one buffer of a piece of the batch: four of them fit in a core's second-level cache.
 _PIECE = 1 << 18
@@ -73,6 +76,24 @@ class GridEnergy(InnerProduct):
         for start in range(0, len(r), step):
             self._solve(r[start : start + step], out[start : start + step])
         return out.reshape(len(r), self._size)
+
+    @cached_property
+    def single(self) -> SingleRiesz | None:
+        """The Riesz map in single precision, where it pays: two or three directions, not too long."""
+        if not isinstance(self._sine, HalfSines) or self._nodes[2] == 1:
+            return None
+        return SingleRiesz(self._sine, self._pivots, float(self._weights[0]))
+
+    def riesz_roughly(self, r: Array) -> Array:
+        """In single precision where that is faster; relative errors about 1e-7 times the condition number."""
+        if self.single is None:
+            return self.riesz(r)
+        r = self._nodal(r)
+        parts = np.empty_like(r)
+        step = max(1, _PIECE // (4 * self._size))
+        for start in range(0, len(r), step):
+            parts[start : start + step] = self.single(r[start : start + step])
+        return parts.reshape(len(r), self._size)
 
     @property
     def lambda_min(self) -> float:
