@@ -52,17 +52,17 @@ def certify(
 
     A guaranteed bound where the problem is linear with a stability constant: whatever answers in a basis for an affine
     problem is bounded from its coefficients alone, also with interpolated coefficients or in time; any other field by
-    its residual, trajectories at the levels of the scheme too (`SpaceTimeCertificate`). `norm` is then 'energy'.
+    its residual, trajectories at the levels of the scheme too (`SpaceTimeCertificate`). `norm` is then 'energy', or
+    'l2' for fields (loose).
 
     With `holdout`, runs that the surrogate has never seen, a calibrated limit that holds for about `level` of the cases
-    drawn the same way; trajectories get one for each stored time, in the 'mass' norm as it comes, with `together`
-    one profile that holds at all of them. Other limits differ from query to query: what they follow is chosen on a third
-    of the runs from the parameters, the size of the answer, the distance to the `training` runs (refused as holdout),
-    the residual where a linear `problem` is given too, and the spread of `members`, other surrogates of the same
-    problem. `norm` is 'max' (as it comes), 'rms', 'mass', 'energy' or 'band', one width for
-    every value of the field. With `groups` it holds in each group on its own, with `shift` for queries that are drawn
-    differently, with `accept`, a tolerance, among the answers that a router accepts
-    (`nwidth.certificates.conformal.calibrate`).
+    drawn the same way. It differs from query to query: what it follows is chosen on a third of the runs from the
+    parameters, the size of the answer, the distance to the `training` runs (refused as holdout), the residual where a
+    linear `problem` is given too, and the spread of `members`, other surrogates of the same problem. `norm` is 'max'
+    (as it comes), 'rms', 'mass' ('l2'), 'energy', or 'band', one width for every value of the field. With `groups` it
+    holds in each group on its own, with `shift` for queries that are drawn differently, with `accept`, a tolerance,
+    among the answers that a router accepts (`nwidth.certificates.conformal.calibrate`). Trajectories get a limit for
+    each stored time, in the 'mass' norm as it comes, with `together` one profile that holds at all of them.
 
     Raises InputError where neither is possible, with what is missing.
     """
@@ -117,9 +117,12 @@ def _guaranteed(surrogate: Surrogate, problem: Problem | None, norm: str | None)
             "nothing to certify against: pass the problem for a guaranteed bound, or holdout=snapshots (unseen runs) "
             "for a calibrated one"
         )
+    if norm in ("l2", "mass") and is_coercive(problem) and not isinstance(problem, Evolution):
+        return ResidualCertificate(problem, "l2")
     if norm not in (None, "energy"):
         raise InputError(
-            f"norm is {norm!r}; a guaranteed bound is in the energy norm: leave norm= out, or pass holdout="
+            f"norm is {norm!r}; a guaranteed bound is in the energy norm (or 'l2', loose, where the matrix is "
+            "symmetric and coercive): leave norm= out, or pass holdout="
         )
     if isinstance(surrogate, ReducedEvolution) and isinstance(problem, AffineEvolution):
         return _in_time(surrogate, problem)
