@@ -1,8 +1,9 @@
 """`refine` for matrices that are not symmetric, not definite, or complex: until the bound meets the tolerance."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +16,16 @@ from nwidth.core.prediction import Prediction, Source
 from nwidth.core.solution import Tolerance
 from nwidth.core.validation import select
 from nwidth.problems.base import Linear, Problem, Stable, Systems
+from nwidth.problems.fixed_pattern import FixedPattern
 from nwidth.solvers.base import Solver
 from nwidth.solvers.choose import default_solver
 from nwidth.solvers.gmres import GMRESState, Piece, RieszGMRES
+from nwidth.solvers.multigrid import suits
 
-#: Residuals, relative to the load, between which another solver looks for the tolerance, and the step.
-_FIRST, _LAST, _STEP = 1e-6, 1e-15, 0.1
+#: The next residual is asked for so far below what the bound says is needed, and never below the last of these.
+_ASIDE, _ATTEMPTS, _LAST = 0.3, 8, 1e-15
+#: A first residual where the start tells nothing (the field zero), as a part of the tolerance.
+_FIRST = 0.1
 
 
 def needs_nonsymmetric(problem: Problem | None) -> bool:
@@ -33,9 +38,10 @@ class NonsymmetricRefiner:
     """Takes answers to guaranteed tolerances; prepared once, used many times.
 
     `constants`: where the stability comes from; by default what suits the problem (`default_constants`): transport on a
-    grid has them from the entries of its matrix, waves from factorisations for each query. `solver`: None for GMRES in
-    the X⁻¹ inner product, which minimises the bound, and for what it leaves the problem's default solver; any other
-    solver is asked for smaller and smaller residuals. In every case the bound of the recomputed residual decides.
+    grid has them from the entries of its matrix, waves from factorisations for each query. `solver`: by default the
+    cheapest that was measured (`cheapest`). `RieszGMRES` minimises the bound from step to step and stops on it; any
+    other solver starts from the answer too and is asked for the residual that the bound says is needed, until the
+    bound of the recomputed residual, which always decides, agrees.
 
     Raises InputError for a problem that is not linear or has no constants.
     """
@@ -43,7 +49,6 @@ class NonsymmetricRefiner:
     problem: Linear
     constants: Constants | None = None
     solver: Solver | None = None
-    gmres: RieszGMRES = field(default_factory=RieszGMRES)
 
     def __post_init__(self) -> None:
         _ = self._state  # raises what is wrong with the problem
@@ -54,7 +59,21 @@ class NonsymmetricRefiner:
 
     @cached_property
     def _state(self) -> GMRESState:
-        return replace(self.gmres, constants=self._constants).prepare(self.problem)
+        return replace(self._gmres, constants=self._constants).prepare(self.problem)
+
+    @cached_property
+    def _chosen(self) -> Solver:
+        return self.solver or cheapest(self.problem)
+
+    @cached_property
+    def _gmres(self) -> RieszGMRES:
+        return self._chosen if isinstance(self._chosen, RieszGMRES) else RieszGMRES()
+
+    @cached_property
+    def _prepared(self) -> tuple[Solver, Any]:
+        """A solver for residuals, and its state: the chosen one, or what takes over where GMRES gives up."""
+        solver = default_solver(self.problem) if isinstance(self._chosen, RieszGMRES) else self._chosen
+        return solver, solver.prepare(self.problem)
 
     def refine(self, prediction: Prediction, rtol: float = 1e-4) -> Prediction:
         """The answers, each within a relative error of the full-order solution, in the norm of the constants.
@@ -69,7 +88,7 @@ class NonsymmetricRefiner:
             raise InputError(f"rtol is {rtol}; it is a relative tolerance: choose a number between 0 and 1")
         problem, mu, begin = self.problem, prediction.mu, perf_counter()
         v = _start(problem, prediction)
-        pieces = self.gmres.pieces(problem.space, len(v))
+        pieces = self._gmres.pieces(problem.space, len(v))
         found = _Refined.joined([self._part(select(mu, rows), v[rows], rtol) for rows in pieces])
         _require(found, rtol)
         seconds = np.full(len(v), (perf_counter() - begin) / max(len(v), 1))
@@ -89,8 +108,8 @@ class NonsymmetricRefiner:
     def _part(self, mu: Mu, v: Array, rtol: float) -> "_Refined":
         systems, dual, metric = self.problem.systems(mu), self._state.constants(mu), self._state.metric
         stop, v = Tolerance("energy", rtol), systems.impose(v)
-        if self.solver is None:
-            found = self.gmres.run(systems, metric, dual, v, stop)
+        if isinstance(self._chosen, RieszGMRES):
+            found = self._chosen.run(systems, metric, dual, v, stop)
         else:
             found = Piece.judged(systems, metric, dual, v, stop)
         self._tighten(mu, systems, dual, found, stop)
@@ -102,21 +121,33 @@ class NonsymmetricRefiner:
 
     def _tighten(self, mu: Mu, systems: Systems, dual: Dual, found: Piece, stop: Tolerance) -> None:
         """What misses the tolerance, by a solver that knows residuals only: smaller ones until the bound agrees."""
-        todo, goal = np.flatnonzero(~found.met & np.isfinite(dual.above)), _FIRST
-        if not len(todo):
-            return
-        solver = self.solver or default_solver(self.problem)
-        state = solver.prepare(self.problem)
-        while len(todo) and goal >= _LAST:
-            start = self.problem.space.unflatten(found.v[todo])
-            answer = solver.solve(state, select(mu, todo), start, Tolerance("residual", goal))
-            fields = self.problem.space.flatten(answer.field)
-            whole = np.isfinite(fields).all(axis=1)
+        todo, space = np.flatnonzero(~found.met & np.isfinite(dual.above)), self.problem.space
+        for _ in range(_ATTEMPTS if len(todo) else 0):
+            solver, state = self._prepared
+            goal = _needed(found, todo, stop.value)
+            answer = solver.solve(state, select(mu, todo), space.unflatten(found.v[todo]), Tolerance("residual", goal))
+            fields = space.flatten(answer.field)
+            whole = np.asarray(np.isfinite(fields).all(axis=1))
             part, steps = systems.take(todo), answer.stats.get("iterations", np.ones(len(todo), dtype=int))
             v = part.impose(np.where(whole[:, None], fields, found.v[todo]))
             found.better(todo, part, self._state.metric, dual.take(todo), v, np.asarray(steps), stop)
-            keep = np.flatnonzero(~found.met[todo] & answer.converged)
-            todo, goal = todo[keep], goal * _STEP
+            keep = np.flatnonzero(np.asarray(~found.met[todo]) & answer.converged)
+            todo = todo[keep]
+            if not len(todo) or goal <= _LAST:
+                break
+
+
+def cheapest(problem: Problem) -> Solver:
+    """The solver that was fastest to a guaranteed tolerance (docs/nonsymmetric.md): multigrid on grids of nearest
+    neighbours, the batched factorisation for matrices of one pattern in one or two dimensions, else GMRES."""
+    planar = isinstance(problem, FixedPattern) and problem.space.points().shape[-1] < 3
+    return default_solver(problem) if suits(problem) or planar else RieszGMRES()
+
+
+def _needed(found: Piece, rows: Array, rtol: float) -> float:
+    """The residual that should bring every row to the tolerance: bound and residual fall together."""
+    ratio = np.where(np.isfinite(found.worth[rows]), rtol / np.maximum(found.worth[rows], rtol), _FIRST * rtol)
+    return float(np.clip((_ASIDE * ratio * np.minimum(found.residual[rows], 1.0)).min(), _LAST, 1e-2))
 
 
 def refine_nonsymmetric(
