@@ -98,3 +98,61 @@ def test_another_surrogate_is_refused_and_outside_is_infinite(tmp_path):
     np.testing.assert_array_equal(
         again.predict(runs(5, seed=7).mu).bound, certificate.bound(surrogate.predict(runs(5, seed=7).mu)).bound
     )
+
+
+# --- parts that are left out together -------------------------------------------------------------------------------
+
+
+def test_the_limit_of_parts_is_the_formula():
+    data = runs(65, seed=1)
+    surrogate, certificate = cross_calibrate(Quadratic(), data, level=0.6, parts=8)
+    assert np.bincount(certificate.part).tolist() == [8] * 8, "64 runs calibrate, one only trains"
+    rng = np.random.default_rng([0, 65])
+    part = np.r_[np.repeat(np.arange(8), 8), -1][rng.permutation(65)]
+    others = [Quadratic().fit(data.take(part != p)) for p in range(8)]
+    mu = {"a": np.array([0.3]), "b": np.array([-0.7])}
+    answer = surrogate.predict(mu).field[0]
+    values = []
+    for i in np.flatnonzero(part >= 0):
+        other = others[part[i]]
+        own = {n: v[i : i + 1] for n, v in data.mu.items()}
+        left_out = np.abs(other.predict(own).field[0] - data.fields[i]).max()
+        values.append(left_out + np.abs(other.predict(mu).field[0] - answer).max())
+    penalty = min(2 * (1 - 1 / 8) / (64 / 8 + 1), (1 - 8 / 64) / 9)
+    alpha = (1 - 0.6 - penalty) / 2
+    expected = np.sort(values)[int(np.ceil(65 * (1 - alpha))) - 1]
+    assert certificate.bound(surrogate.predict(mu)).bound[0] == pytest.approx(expected, rel=1e-10)
+
+
+def test_parts_keep_their_promise_and_cost_few_fits():
+    found = []
+    for i in range(20):
+        surrogate, certificate = cross_calibrate(Quadratic(), runs(60, seed=[5, i]), 0.7, parts=10)
+        test = runs(50, seed=[6, i])
+        answer = certificate.bound(surrogate.predict(test.mu))
+        found.append(np.mean(np.abs(answer.field - test.fields).max(axis=1) <= answer.bound))
+    assert len(certificate.others) == 10 and certificate.guarantee.calibrated_on == 60
+    assert np.mean(found) - 3 * np.std(found) / np.sqrt(20) >= 0.7
+    assert np.mean(found) < 0.99
+
+
+def test_as_many_parts_as_runs_are_leave_one_out():
+    data = runs(25, seed=1)
+    surrogate, alone = cross_calibrate(Quadratic(), data, level=0.8)
+    _, parts = cross_calibrate(Quadratic(), data, level=0.8, parts=25)
+    answer = surrogate.predict(runs(5, seed=2).mu)
+    np.testing.assert_allclose(parts.bound(answer).bound, alone.bound(answer).bound, rtol=1e-12)
+
+
+def test_levels_that_parts_cannot_promise_are_refused():
+    with pytest.raises(InputError, match="cannot be promised by 40 runs in 4 parts: these alone cost 0.14"):
+        cross_calibrate(Quadratic(), runs(40, seed=1), 0.9, parts=4)
+    with pytest.raises(InputError, match="at least 2 parts"):
+        cross_calibrate(Quadratic(), runs(40, seed=1), 0.5, parts=41)
+
+
+def test_a_file_brings_the_parts_back(tmp_path):
+    surrogate, certificate = cross_calibrate(Quadratic(), runs(60, seed=1), 0.7, parts=10)
+    again = load(save(Certified(surrogate, certificate), tmp_path / "p.nwidth"), kinds=[QuadraticSurrogate])
+    mu = runs(5, seed=7).mu
+    np.testing.assert_array_equal(again.predict(mu).bound, certificate.bound(surrogate.predict(mu)).bound)
