@@ -26,7 +26,10 @@ from .operators.wrap import wrap as wrap
 from .online.certify import certify as certify
 from .online.enrich import Enriching as Enriching
 from .online.enrich import enrich as enrich
+from .online.minimize import Minimum as Minimum
+from .online.minimize import minimize as minimize
 from .online.outputs import certify_outputs as certify_outputs
+from .online.refine import Refiner as Refiner
 from .online.refine import refine as refine
 from .online.total_error import TotalError as TotalError
 from .online.total_error import TotalErrorBound as TotalErrorBound

@@ -46,11 +46,12 @@ def error_before(systems: Systems, start: Array, better: Array, lower: Real, upp
     start, better: dofs `(B, N)` that carry the prescribed values. The better the better field, the closer both are.
     """
     step, count = better - start, start.shape[1] + 8
-    first, second = systems.residual(start), systems.residual(better)
-    gain = _dot(step, first + second)
-    scale = systems.magnitude(start - systems.lift) + systems.magnitude(better - systems.lift)
-    # `scale` is also above |first| + |second|
-    noise = (systems.terms + count) * EPS * _dot(np.abs(step), scale) + np.finfo(np.float64).tiny
+    first, second = start - systems.lift, better - systems.lift
+    residuals = 2.0 * systems.load - systems.apply(first + second)
+    gain = _dot(step, residuals)
+    # `scale` is above |A| (|first| + |second|) + 2 |load|, hence above |residuals| too
+    scale = systems.magnitude(np.abs(first) + np.abs(second)) + np.abs(systems.load)
+    noise = (systems.terms + count + 2) * EPS * _dot(np.abs(step), scale) + np.finfo(np.float64).tiny
     low = np.sqrt(np.maximum(gain - noise + lower**2, 0.0)) * (1 - 16 * EPS)
     high = np.sqrt(np.maximum(gain + noise, 0.0) + upper**2) * (1 + 16 * EPS)
     # what overflows says nothing: zero and +inf, never NaN
