@@ -40,8 +40,8 @@ MUTANTS = [
     Mutant(
         "a bound without the stability constant",
         "bounds/residual.py",
-        "upper = dual.upper / root + floor",
-        "upper = dual.upper + floor",
+        "alpha = np.where(known, stability.lower, 1.0)",
+        "alpha = np.ones_like(stability.lower)",
         RESIDUAL,
     ),
     Mutant(

@@ -9,7 +9,7 @@ exact one. (Never above `‖z‖_X + ‖s‖₂ / √λ_min(X)`, in which it ent
 Stability of Numerical Algorithms (2002), section 3.1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -24,12 +24,13 @@ _SMALL, _LARGE = 1e-100, 1e100
 @dataclass(frozen=True, eq=False)
 class DualNorm:
     """`lower <= ‖r‖_{X⁻¹} <= upper`, `(B,)`, and what they were found with: for the z that was used, `length` = ‖z‖₂ as
-    computed, and bounds from above of ‖z‖_X, `energy`, and of ‖r - X z‖_{X⁻¹}, `rest`."""
+    computed, `least <= ‖z‖_X <= energy`, and a bound from above of ‖r - X z‖_{X⁻¹}, `rest`."""
 
     upper: Real
     lower: Real
     length: Real
     energy: Real
+    least: Real
     rest: Real
 
     @classmethod
@@ -44,11 +45,19 @@ class DualNorm:
         upper = np.sqrt(np.maximum(squared, 0.0) + loss + rest**2) * (1 + 8 * EPS)
         lower = np.sqrt(np.maximum(squared - loss, 0.0)) * (1 - 8 * EPS)
         energy = np.sqrt(np.maximum(sums.zr - sums.zs, 0.0) + loss) * (1 + 8 * EPS)
-        return cls(_known(upper, np.inf), _known(lower, 0.0), length, _known(energy, np.inf), _known(rest, np.inf))
+        least = np.sqrt(np.maximum(sums.zr - sums.zs - loss, 0.0)) * (1 - 8 * EPS)
+        return cls(
+            upper=_known(upper, np.inf),
+            lower=_known(lower, 0.0),
+            length=length,
+            energy=_known(energy, np.inf),
+            least=_known(least, 0.0),
+            rest=_known(rest, np.inf),
+        )
 
     def times(self, scale: Real) -> "DualNorm":
         """Of the functionals times powers of two `(B,)`."""
-        return DualNorm(*(scale * value for value in (self.upper, self.lower, self.length, self.energy, self.rest)))
+        return DualNorm(*(scale * getattr(self, part.name) for part in fields(self)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 
 from nwidth.bounds import _grid_residual as passes
 from nwidth.bounds.dual_norm import EPS, DualNorm, Sums
-from nwidth.bounds.residual import EnergyBounds, energy_limits, quotient
+from nwidth.bounds.residual import EnergyBounds, Form, energy_limits
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.validation import check_batched
 from nwidth.problems.base import Problem, Stability
@@ -81,11 +81,10 @@ class GridResidual:
         dual = DualNorm.from_sums(Sums(*sums[: passes.ZAZ]), size, self.inner)
         paid = (size + 16) * EPS
         noise = _TERMS * EPS * (1 + paid) * np.sqrt(found[passes.MAGNITUDE] / self.inner.lambda_min)
-        limits = energy_limits(dual, noise + np.finfo(np.float64).tiny, Stability(low, high))
         # the sum of squares has no cancellation
         product = sums[passes.ZR] - paid * np.sqrt(sums[passes.RR]) * dual.length
-        direction = quotient(product, sums[passes.ZAZ] * (1 + paid), dual, noise)
-        return EnergyBounds(limits.upper, np.maximum(limits.lower, direction), limits.floor)
+        form = Form(sums[passes.ZAZ] * (1 - paid), sums[passes.ZAZ] * (1 + paid), product)
+        return energy_limits(dual, noise + np.finfo(np.float64).tiny, Stability(low, high), form)
 
 
 def _plain(values: Real) -> Real:

@@ -1,21 +1,26 @@
-"""Bound 1: the error of any field from the dual norm of its residual.
+"""Bound 1: the error of any field from the dual norm of its residual, from above and below.
 
-For `A(mu) u = f` symmetric with `α X <= A <= β X` and any v that satisfies the boundary data exactly,
-`r = f - A v` gives
+For `A(mu) u = f` symmetric with `α X <= A <= β X`, any v that satisfies the boundary data exactly, `r = f - A v` and
+z = X⁻¹ r,
 
-    ‖r‖_{X⁻¹} / √β  <=  |rᵀz| / ‖z‖_A  <=  ‖u - v‖_A  <=  ‖r‖_{X⁻¹} / √α          and  ‖u - v‖_X <= ‖r‖_{X⁻¹} / α,
+    rᵀz / ‖z‖_A  <=  ‖u - v‖_A  <=  √( (1/α + 1/β) ‖r‖²_{X⁻¹} - ‖z‖²_A / (α β) )  <=  ‖r‖_{X⁻¹} / √α.
 
-so that the effectivity in the energy norm is at most √(β/α). The quotient is a lower bound for any z (Cauchy and
-Schwarz); the first inequality holds for z = X⁻¹ r. References: Prud'homme et al., J. Fluids Eng. 124 (2002), section 3;
-for the round-off term Higham, Accuracy and Stability of Numerical Algorithms, section 3.5.
+Proof. `‖u - v‖²_A = zᵀ X A⁻¹ X z` is the mean of 1/λ over a measure on the spectrum [α, β] of X⁻¹A whose mass is
+‖r‖²_{X⁻¹} and whose mean of λ is ‖z‖²_A; 1/λ lies below the chord between α and β, and Cauchy and Schwarz give the left
+end. With κ = β / α the chord is at most (κ + 1) / (2 √κ) above the error, and so is the right end above the left one
+(Kantorovich's inequality): 1.25 for κ = 4. The last bound is at most √κ above the error. The left end holds for any z.
+
+References: Prud'homme et al., J. Fluids Eng. 124 (2002), section 3, for the last bound; Golub and Meurant, Matrices,
+Moments and Quadrature with Applications (2010), for bounds of such means by quadrature, of which the chord is the
+simplest; for the round-off term Higham, Accuracy and Stability of Numerical Algorithms, section 3.5.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from nwidth.bounds.dual_norm import EPS, DualNorm, dot, dual_norm_upper, euclidean, represented
-from nwidth.core.arrays import Array, Real
+from nwidth.core.arrays import Array, Mask, Real
 from nwidth.problems.base import Stability, Systems
 from nwidth.spaces.base import InnerProduct
 
@@ -27,11 +32,15 @@ _VANISHING = 1e-250
 
 @dataclass(frozen=True)
 class EnergyBounds:
-    """Upper and lower bounds of `‖u - v‖_A` for each sample, and the floor that round-off puts under `upper`."""
+    """Upper and lower bounds of `‖u - v‖_A` for each sample, and the floor that round-off puts under `upper`.
+
+    `disproved`: where a vector was met whose quotient lies outside the constants. No bound is left there.
+    """
 
     upper: Real
     lower: Real
     floor: Real
+    disproved: Mask | None = None
 
 
 def round_off(systems: Systems, v: Array, inner: InnerProduct) -> Real:
@@ -41,6 +50,15 @@ def round_off(systems: Systems, v: Array, inner: InnerProduct) -> Real:
     """
     scale = euclidean(systems.magnitude(v - systems.lift))
     return systems.terms * EPS * scale / np.sqrt(inner.lambda_min) + np.finfo(np.float64).tiny
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """`low <= ‖z‖²_A <= high`, and a lower bound `product` of rᵀz with r as computed, `(B,)`."""
+
+    low: Real
+    high: Real
+    product: Real
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +80,22 @@ class Residual:
 
     def energy(self, systems: Systems, inner: InnerProduct, stability: Stability) -> EnergyBounds:
         """Both bounds of the error in the energy norm."""
-        found = energy_limits(self.dual, self.noise, stability)
-        direction = _quotient(systems, self, stability.upper * inner.rounding(self.r.shape[1]))
-        return replace(found, lower=np.maximum(found.lower, direction))
+        return energy_limits(self.dual, self.noise, stability, self.form(systems, inner, stability))
+
+    def form(self, systems: Systems, inner: InnerProduct, stability: Stability) -> Form:
+        """`‖z‖²_A` and rᵀz with the rounding of the products counted.
+
+        A row of A has at most as many entries as `terms` says operations, and |A_ij| <= β √(X_ii X_jj), so that
+        `|z|ᵀ |A| |z| <= terms · β max X_ii ‖z‖²`; and EPS max X_ii <= `inner.rounding`.
+        """
+        size, length = self.z.shape[1], self.dual.length
+        q, paid = systems.apply(self.z), (size + 8) * EPS
+        with np.errstate(invalid="ignore", over="ignore"):
+            product = dot(self.r, self.z) - paid * np.sqrt(dot(self.r, self.r)) * length
+            lost = systems.terms**2 * stability.upper * inner.rounding(size) * length**2
+            lost += paid * np.sqrt(dot(q, q)) * length
+            energy = dot(self.z, q)
+            return Form(np.maximum(energy - lost, 0.0), np.maximum(energy, 0.0) + lost, product)
 
 
 def energy_bounds(systems: Systems, v: Array, inner: InnerProduct, stability: Stability) -> EnergyBounds:
@@ -75,44 +106,39 @@ def energy_bounds(systems: Systems, v: Array, inner: InnerProduct, stability: St
     return Residual.of(systems, v, inner).energy(systems, inner, stability)
 
 
-def energy_limits(dual: DualNorm, noise: Real, stability: Stability) -> EnergyBounds:
-    """Both bounds from the dual norm of the computed residual and a bound of its rounding in that norm, `(B,)`."""
+def energy_limits(dual: DualNorm, noise: Real, stability: Stability, form: Form) -> EnergyBounds:
+    """Both bounds from the dual norm of the computed residual, a bound of its rounding in that norm `(B,)`, and the
+    form of z."""
     # without a proven constant above zero there is no bound: infinite, never NaN
     known = stability.lower > 0
-    root = np.sqrt(np.where(known, stability.lower, 1.0))
-    floor = noise / root
-    with np.errstate(invalid="ignore", divide="ignore"):
-        upper = dual.upper / root + floor
-        lower = np.maximum(dual.lower - noise, 0.0) / np.sqrt(stability.upper)
-    upper = np.where(known & ~np.isnan(upper), upper * (1 + 4 * EPS), np.inf)
-    return EnergyBounds(upper, _lower(lower), np.where(known & ~np.isnan(floor), floor, np.inf))
+    alpha = np.where(known, stability.lower, 1.0)
+    floor = noise / np.sqrt(alpha)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        upper = np.fmin(dual.upper, _chord(dual, form, alpha, stability.upper)) / np.sqrt(alpha) + floor
+        lower = np.fmax((dual.lower - noise) / np.sqrt(stability.upper), _quotient(dual, noise, form))
+        wrong = (form.high < alpha * dual.least**2) | (form.low > stability.upper * dual.energy**2)
+        wrong &= form.high > _VANISHING
+    none = ~known | wrong
+    return EnergyBounds(
+        upper=np.where(none | np.isnan(upper), np.inf, upper * (1 + 8 * EPS)),
+        lower=np.where(~wrong & (lower > 0) & np.isfinite(lower), lower, 0.0) * (1 - 16 * EPS),
+        floor=np.where(none | np.isnan(floor), np.inf, floor),
+        disproved=known & wrong,
+    )
 
 
-def quotient(product: Real, energy: Real, dual: DualNorm, noise: Real) -> Real:
-    """`|rᵀz| / ‖z‖_A` less what the rounding of r takes, from a lower bound of rᵀz and an upper one of ‖z‖²_A."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = (product - noise * dual.energy) / np.sqrt(energy)
-    return _lower(np.where(energy > _VANISHING, found, 0.0))
+def _chord(dual: DualNorm, form: Form, alpha: Real, beta: Real) -> Real:
+    """√α times a bound of `‖A⁻¹ X z‖_A + ‖A⁻¹ s‖_A`, s = r - X z: the chord, and what z misses."""
+    mean = np.where(form.low > _VANISHING, form.low / dual.energy**2, 0.0)
+    # one part of κ may be lost to cancellation: rounding is that of the sum before it
+    square = 1 + alpha / beta - mean / beta + 16 * EPS * (1 + alpha / beta)
+    return dual.energy * np.sqrt(square) + dual.rest
 
 
-def _quotient(systems: Systems, found: Residual, entry: Real) -> Real:
-    """The quotient with products as they are computed; `entry (B,)` is above EPS times every entry of A.
-
-    A row of A has at most as many entries as `terms` says operations, hence `|z|ᵀ |A| |z| <= terms · entry / EPS ‖z‖²`.
-    By |A_ij| <= β √(X_ii X_jj) and EPS max X_ii <= `inner.rounding`, β times the latter is such an entry.
-    """
-    r, z, length = found.r, found.z, found.dual.length
-    q, paid = systems.apply(z), (z.shape[1] + 8) * EPS
-    with np.errstate(invalid="ignore", over="ignore"):
-        product = dot(r, z) - paid * np.sqrt(dot(r, r)) * length
-        lost = systems.terms**2 * entry * length**2 + paid * np.sqrt(dot(q, q)) * length
-        energy = np.maximum(dot(z, q), 0.0) + lost
-    return quotient(product, energy, found.dual, found.noise)
-
-
-def _lower(values: Real) -> Real:
-    """A lower bound less its own last rounding; zero where nothing is known."""
-    return np.where(values > 0, np.where(np.isfinite(values), values, 0.0), 0.0) * (1 - 16 * EPS)
+def _quotient(dual: DualNorm, noise: Real, form: Form) -> Real:
+    """`rᵀz / ‖z‖_A` less what the rounding of r takes."""
+    found = (form.product - noise * dual.energy) / np.sqrt(form.high)
+    return np.where(form.high > _VANISHING, found, 0.0)
 
 
 def relative_bound(upper: Real, energy_norm: Real) -> Real:
