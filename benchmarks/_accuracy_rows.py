@@ -187,7 +187,7 @@ def _burgers(rate: float, epochs: int) -> FNO:
 
 def _navier_stokes(rate: float, epochs: int) -> FNO:
     """The forcing depends on the place."""
-    return FNO(modes=10, width=32, training=Training(epochs=epochs, rate=rate, loss="l2", optimiser="muon"))
+    return FNO(modes=10, width=40, training=Training(epochs=epochs, rate=rate, loss="l2", optimiser="muon"))
 
 
 _RATES, _PUBLIC_RATES = (5e-3, 1e-2, 2e-2), (5e-3, 1e-2, 2e-2)

@@ -12,6 +12,7 @@ from nwidth.linmaps.spectral_ranks import ranks_for
 from nwidth.linmaps.spectral_weights import SpectralWeights, TensorTrainWeights, TuckerWeights
 from nwidth.linmaps.tensor_fourier import TensorFourier, convolve
 from nwidth.linmaps.transform import Transform
+from nwidth.surrogates.training.memory import kept_memory
 
 _MODES, _WIDTH, _BATCH = (16, 16), 32, 16
 #: A contestant's own best way to cut the batch counts.
@@ -23,11 +24,15 @@ Layer = Callable[[Tensor], Tensor]
 
 
 def rows(quick: bool, seed: int) -> list[Row]:
-    """Tucker and tensor train at 10 % of the parameters against the dense layer, one thread, alternating."""
+    """Tucker and tensor train at 10 % of the parameters against the dense layer, one thread, alternating.
+
+    Freed memory is kept, as in training: else all contestants spend their time on fetching pages.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return [row for n in ((32,) if quick else (64, 128)) for row in _on_grid(n, quick, seed)]
+        with kept_memory():
+            return [row for n in ((32,) if quick else (64, 128)) for row in _on_grid(n, quick, seed)]
     finally:
         torch.set_num_threads(threads)
 

@@ -19,6 +19,7 @@ from nwidth.surrogates.training.checkpoint import Checkpoint
 from nwidth.surrogates.training.config import Training
 from nwidth.surrogates.training.history import History
 from nwidth.surrogates.training.losses import Loss
+from nwidth.surrogates.training.memory import kept_memory
 from nwidth.surrogates.training.optimisers import optimisers_for
 from nwidth.surrogates.training.processes import Processes
 from nwidth.surrogates.training.progress import Show, training_bar
@@ -54,6 +55,7 @@ def train(
     """
     gpus = [samples.device] if samples.device.type == "cuda" else []
     with (
+        kept_memory(),
         _threads(run.threads),
         torch.random.fork_rng(devices=gpus),
         Processes.joined(samples.device) as processes,
