@@ -128,6 +128,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "estimator-certificate": "nwidth.certificates.estimator:EstimatorCertificate",
         "reduced-residual-certificate": "nwidth.certificates.reduced_residual:ReducedResidualCertificate",
         "certified": "nwidth.online.wrappers:Certified",
+        "cost-model": "nwidth.online.costs:CostModel",
         "refining": "nwidth.online.wrappers:Refining",
         "enriching": "nwidth.online.enrich:Enriching",
     }

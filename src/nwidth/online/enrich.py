@@ -10,14 +10,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from nwidth.bounds.residual import relative_bound
 from nwidth.certificates.reduced import ReducedCertificate
 from nwidth.certificates.reduced_residual import reduced_basis_of
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError, WorkError
-from nwidth.core.prediction import Prediction, Reduced
+from nwidth.core.prediction import Prediction
 from nwidth.core.storable import Parts
 from nwidth.core.validation import as_mu, select
+from nwidth.online.reduced_relative import relative_of_reduced
 from nwidth.online.wrappers import Certified
 from nwidth.problems.base import Affine, Problem
 from nwidth.rb.extend import GrowingBasis
@@ -117,12 +117,12 @@ class Enriching(Surrogate):
         """
         mu = as_mu(mu, self.parameters.names)
         answer = self._certified.predict(mu)
-        relative = _relative(self._reduced, answer)
+        relative = relative_of_reduced(self._reduced, answer)
         solved = np.zeros(len(answer), dtype=bool)
         while not (relative <= self.rtol).all():
             self._learn(mu, relative, solved)
             answer = self._certified.predict(mu)
-            relative = _relative(self._reduced, answer)
+            relative = relative_of_reduced(self._reduced, answer)
         return replace(answer, stats=dict(answer.stats) | {"relative": relative, "solved": solved})
 
     def _learn(self, mu: Mapping[str, Array], relative: Real, solved: Array) -> None:
@@ -133,7 +133,7 @@ class Enriching(Surrogate):
                 self._solve_worst(growing, mu, relative, solved)
                 reduced = growing.reduced(certified=False)
                 certified = Certified(reduced, ReducedCertificate.build(reduced))
-                relative = _relative(reduced, certified.predict(mu))
+                relative = relative_of_reduced(reduced, certified.predict(mu))
         finally:
             if self._growing is not None and len(self._growing.basis) > self.modes:
                 reduced = self._growing.reduced()
@@ -186,18 +186,3 @@ def _reduced(surrogate: Surrogate, problem: Problem | None) -> ReducedBasis:
     if problem is None:
         raise InputError(f"a {type(bare).__name__} does not know its equation; pass the problem")
     return reduced_basis_of(bare, problem)
-
-
-def _relative(reduced: ReducedBasis, answer: Prediction) -> Real:
-    """`Δ / (‖v‖_A - Δ)` of each answer, from its coefficients, `(B,)`; +inf where the bound is not below the norm."""
-    values = answer.values
-    if not isinstance(values, Reduced):
-        raise InputError("expected answers in a reduced basis")
-    theta, _ = reduced.problem.coefficients(answer.mu)
-    c, terms = values.coefficients, reduced.problem.terms()
-    own = np.einsum("bi,bq,qij,bj->b", c, theta, reduced.model.matrices, c, optimize=True)
-    if terms.lift.any():
-        images = np.stack([matrix @ terms.lift for matrix in terms.matrices])
-        whole = own + 2 * np.einsum("bi,bq,qi->b", c, theta, images @ reduced.basis.T, optimize=True)
-        own = np.minimum(own, whole + theta @ (images @ terms.lift))
-    return relative_bound(answer.bound, np.sqrt(np.maximum(own, 0.0)))

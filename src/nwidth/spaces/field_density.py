@@ -139,7 +139,8 @@ class FieldDensity(Storable):
 
     @classmethod
     def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
-        return cls(**{**config, "shape": tuple(config["shape"])}, **arrays)
+        measures: dict[str, Any] = dict(arrays)
+        return cls(**{**config, "shape": tuple(config["shape"])}, **measures)
 
 
 def fit_density(fields: Any, level: float | None = None, seed: int = 0, *, rows: Array | None = None) -> FieldDensity:

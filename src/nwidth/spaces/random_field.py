@@ -147,7 +147,7 @@ class RandomField(ParameterSpace):
         values = as_mu(mu, self.names)[self.name]
         if values.shape[1:] != self.shape:
             return np.zeros(len(values), dtype=bool)
-        return np.all(self._allowed(values).reshape(len(values), -1), axis=1)
+        return np.all(self._allowed(values), axis=tuple(range(1, values.ndim)))
 
     def describe(self, mu: Mu) -> Array:
         """What is outside in each row, as a sentence, `(B,)`; empty where the row is inside."""
