@@ -31,6 +31,8 @@ from .online.minimize import minimize as minimize
 from .online.outputs import certify_outputs as certify_outputs
 from .online.refine import Refiner as Refiner
 from .online.refine import refine as refine
+from .online.costs import CostModel as CostModel
+from .online.route import Mix as Mix
 from .online.total_error import TotalError as TotalError
 from .online.total_error import TotalErrorBound as TotalErrorBound
 from .online.total_error import total_error as total_error

@@ -9,3 +9,5 @@ from .points import Points as Points
 from .random_field import LogNormalField as LogNormalField
 from .random_field import TwoValuedField as TwoValuedField
 from .torus import Torus as Torus
+from .typical import TypicalFields as TypicalFields
+from .typical import typical_set as typical_set
