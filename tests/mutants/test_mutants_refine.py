@@ -1,0 +1,115 @@
+"""Refinement broken on purpose, one line at a time: its tests must notice each."""
+
+import os
+import shutil
+
+import pytest
+from tests.mutants.test_mutants import ROOT, Mutant, mutated, run
+
+RULES = ("tests/bounds/test_gauss_radau.py",)
+SIDES = ("tests/bounds/test_two_sided.py",)
+STEPS = ("tests/solvers/test_riesz_cg_bounds.py",)
+BESIDE = ("tests/solvers/test_deflation.py",)
+REFINE = ("tests/online/test_refiner.py",)
+
+MUTANTS = [
+    Mutant(
+        "Gauss-Lobatto with an upper end that is too small",
+        "bounds/gauss_radau.py",
+        "STRETCH * np.asarray(upper, dtype=np.float64)",
+        "0.5 * np.asarray(upper, dtype=np.float64)",
+        RULES,
+    ),
+    Mutant(
+        "Gauss-Lobatto without the step that is to come",
+        "bounds/gauss_radau.py",
+        "factor = step + gap",
+        "factor = gap",
+        RULES,
+    ),
+    Mutant(
+        "an error before that leaves out what is left after",
+        "bounds/two_sided.py",
+        "np.sqrt(np.maximum(gain + noise, 0.0) + upper**2)",
+        "np.sqrt(np.maximum(gain + noise, 0.0))",
+        SIDES,
+    ),
+    Mutant(
+        "a direction whose rounding is not counted",
+        "bounds/two_sided.py",
+        "found = (products - lost) / np.sqrt(energy)",
+        "found = products / np.sqrt(energy) * (1 + 1e-9)",
+        SIDES,
+    ),
+    Mutant(
+        "a quadrature bound without the drift of the residual",
+        "solvers/riesz_cg.py",
+        "_quadrature(task, run, xz, lost) + gap / root)",
+        "_quadrature(task, run, xz, lost))",
+        STEPS,
+    ),
+    Mutant(
+        "a Riesz map that is never doubted",
+        "solvers/riesz_cg.py",
+        "bound = np.where(inexact <= _INEXACT * np.sqrt(np.maximum(run.rho, 0.0)), bound, np.inf)",
+        "bound = bound + 0 * inexact",
+        STEPS,
+    ),
+    Mutant(
+        "a residual bound without the stability constant",
+        "solvers/riesz_cg.py",
+        "smallest, root = np.sqrt(task.inner.lambda_min), np.sqrt(task.lower)",
+        "smallest, root = np.sqrt(task.inner.lambda_min), 1.5 * np.sqrt(task.lower)",
+        STEPS,
+    ),
+    Mutant(
+        "a spectrum that is said to be stiffer than it is",
+        "solvers/riesz_cg.py",
+        "GaussRadau(task.lower, task.upper)",
+        "GaussRadau(1.5 * task.lower, 1.5 * task.upper)",
+        STEPS,
+    ),
+    Mutant(
+        "the clock is not looked at",
+        "solvers/riesz_cg.py",
+        "k == limit or perf_counter() >= task.ends",
+        "k == limit",
+        STEPS,
+    ),
+    Mutant(
+        "a projection that forgets the matrix",
+        "solvers/deflation.py",
+        "along = np.matmul(self._images, z[:, :, None])[:, :, 0]",
+        "along = z @ self._basis.T",
+        BESIDE,
+    ),
+    Mutant(
+        "samples that go to the other solver without need",
+        "solvers/guaranteed.py",
+        "far = expected_steps(contrast, known / stop.value) > state.steps.patience",
+        "far = known > 0",
+        REFINE,
+    ),
+    Mutant(
+        "an answer that missed the tolerance and does not say so",
+        "online/refine.py",
+        "missed = np.flatnonzero(~solution.converged)\n    if len(missed):\n        bound",
+        "missed = np.flatnonzero(~solution.converged)\n    if len(missed) > 99:\n        bound",
+        REFINE,
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+def test_refinement_notices(mutant: Mutant, tmp_path):
+    copy = tmp_path.parent / "mutants_refine" / "src"
+    if not copy.exists():
+        shutil.copytree(ROOT / "src" / "nwidth", copy / "nwidth", ignore=shutil.ignore_patterns("__pycache__"))
+    target = copy / "nwidth" / mutant.file
+    text = target.read_text()
+    assert text.count(mutant.old) == 1, f"the mutant no longer fits {mutant.file}: update it"
+    with mutated(target, text.replace(mutant.old, mutant.new)):
+        own = {"PYTHONPATH": str(copy), "NUMBA_CACHE_DIR": str(copy.parent / "numba")}
+        result = run(mutant.tests, os.environ | own | {"NWIDTH_HYPOTHESIS": "first-failure"})
+    assert result.returncode == 1, f"survived: {mutant.name}\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
