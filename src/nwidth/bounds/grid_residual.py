@@ -62,7 +62,8 @@ class GridResidual:
         used &= (found[passes.LARGEST] == 0) | (found[passes.LARGEST] ** 2 > _SMALL)
         folded = self.single.folded(r[:, :, None], np.where(used, found[passes.LARGEST], 1.0))
         sums = passes.judge(folded.even, folded.odd, folded.scale, r, a, w0, w1).T
-        return self._limits(found, sums), used
+        limits = self._limits(found, sums)
+        return limits, used & (limits.upper < np.inf)
 
     def imposed(self, mu: Mu, fields: Array) -> Real:
         """Fields `(B, *shape)` in float64 with the prescribed values; the array itself where it has them already."""

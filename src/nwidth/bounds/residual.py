@@ -15,7 +15,7 @@ Moments and Quadrature with Applications (2010), for bounds of such means by qua
 simplest; for the round-off term Higham, Accuracy and Stability of Numerical Algorithms, section 3.5.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -34,13 +34,13 @@ _VANISHING = 1e-250
 class EnergyBounds:
     """Upper and lower bounds of `‖u - v‖_A` for each sample, and the floor that round-off puts under `upper`.
 
-    `disproved`: where a vector was met whose quotient lies outside the constants. No bound is left there.
+    `disproved`: where a vector was met whose quotient lies outside the constants, so that no bound is left.
     """
 
     upper: Real
     lower: Real
     floor: Real
-    disproved: Mask | None = None
+    disproved: Mask = field(default_factory=lambda: np.zeros(1, dtype=bool))
 
 
 def round_off(systems: Systems, v: Array, inner: InnerProduct) -> Real:

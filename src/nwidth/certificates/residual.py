@@ -13,23 +13,28 @@ import numpy as np
 from nwidth.bounds.grid_residual import GridResidual
 from nwidth.bounds.norms import MassNorm
 from nwidth.bounds.outputs import problem_outputs
-from nwidth.bounds.residual import Residual
+from nwidth.bounds.residual import EnergyBounds, Residual
 from nwidth.certificates.base import Certificate
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
+from nwidth.core.kinds import available, load_attribute
 from nwidth.core.prediction import Prediction
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import check_choice, select
 from nwidth.problems.base import Coercive, Systems, is_coercive
 from nwidth.spaces.base import FunctionSpace, InnerProduct
 from nwidth.spaces.grid import Grid
+from nwidth.spaces.mesh import MatrixProduct, MeshSpace
 
 Norm = Literal["energy", "l2"]
+Riesz = Literal["auto", "factor", "multigrid"]
 NORMS: Mapping[str, str] = {"energy": "energy norm", "l2": "L2 norm"}
 
 #: Dofs per piece of a batch: the bound's vectors stay in cache.
 _PIECE = 100_000
+#: Free dofs of a mesh, by its dimension, above which X is no longer factorised.
+_FACTORISED: Mapping[int, int] = {1: 4_000_000, 2: 400_000, 3: 60_000}
 #: An imbalance of a load, relative to the sum of its absolute values, that counts as rounding.
 _BALANCED = 1e-10
 
@@ -58,6 +63,9 @@ class ResidualCertificate(Certificate):
     `norm`: "energy", or "l2" through Friedrichs' inequality, which is loose (see `nwidth.bounds.norms`). The answer
     carries a lower bound as well. Limits of outputs follow from the energy bound in either case.
 
+    `riesz`: how X is inverted on a mesh, "factor" (once), "multigrid" (the bound pays for what is missing; needs the
+    extra `mesh`), or "auto": multigrid where a factor would be large. Grids have a transform of their own.
+
     Rigorous where the problem's stability constant is proven; otherwise an Estimate that says so. A field that is not
     finite, a load without a solution and a parameter without a constant above zero get +inf with the reason. Raises
     InputError for a problem without a stability constant, and for a norm that its space does not have.
@@ -66,12 +74,14 @@ class ResidualCertificate(Certificate):
     kind: ClassVar[str] = "residual-certificate"
     problem: Coercive
     norm: Norm = "energy"
+    riesz: Riesz = "auto"
     inner: InnerProduct = field(init=False, repr=False, compare=False)
     mass: MassNorm | None = field(init=False, repr=False, compare=False)
     fast: GridResidual | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_choice("norm", self.norm, tuple(NORMS))
+        check_choice("riesz", self.riesz, ("auto", "factor", "multigrid"))
         if not is_coercive(self.problem):
             raise InputError(
                 f"no residual bound for {type(self.problem).__name__}: it must inherit Linear (implement assemble) and "
@@ -79,7 +89,7 @@ class ResidualCertificate(Certificate):
                 "nw.certify(surrogate, holdout=snapshots, level=0.9)"
             )
         fast = GridResidual.of(self.problem) if self.norm == "energy" else None
-        inner = fast.inner if fast else self.problem.space.inner("energy")
+        inner = fast.inner if fast else _inner(self.problem, self.riesz)
         mass = MassNorm.of(self.problem.space, inner) if self.norm == "l2" else None
         for name, value in (("inner", inner), ("mass", mass), ("fast", fast)):
             object.__setattr__(self, name, value)
@@ -132,7 +142,8 @@ class ResidualCertificate(Certificate):
         upper, lower = energy.upper, energy.lower
         if self.mass is not None:
             upper, lower = self.mass.upper(residual, stability), self.mass.lower(systems, residual, stability)
-        reason = _reasons(finite, stability.lower > 0, _solvable(space, systems), upper)
+        upper, lower = np.where(energy.disproved, np.inf, upper), np.where(energy.disproved, 0.0, lower)
+        reason = _reasons(finite, stability.lower > 0, _solvable(space, systems), energy, upper)
         good = reason == ""
         found.v[rows], found.reason[rows], found.proven = space.unflatten(v), reason, found.proven and stability.proven
         found.upper[rows], found.energy[rows] = np.where(good, upper, np.inf), np.where(good, energy.upper, np.inf)
@@ -145,12 +156,24 @@ class ResidualCertificate(Certificate):
                 f"{type(self.problem).__name__} cannot be stored with its certificate: inherit nwidth's Storable "
                 "(kind, to_parts, from_parts), or save the surrogate alone and certify it again after loading"
             )
-        return Parts({"norm": self.norm}, {}, {"problem": self.problem})
+        return Parts({"norm": self.norm, "riesz": self.riesz}, {}, {"problem": self.problem})
 
     @classmethod
     def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
-        """The certificate again; files of versions before the word know the energy norm alone."""
-        return cls(children["problem"], config.get("norm", "energy"))
+        """The certificate again; files of versions before these words have the energy norm and factors."""
+        return cls(children["problem"], config.get("norm", "energy"), config.get("riesz", "auto"))
+
+
+def _inner(problem: Coercive, riesz: Riesz) -> InnerProduct:
+    """The energy inner product, with the Riesz map asked for where it is a sparse matrix."""
+    inner = problem.space.inner("energy")
+    if not isinstance(inner, MatrixProduct) or riesz == "factor":
+        return inner
+    if riesz == "auto":
+        dim = problem.space.points().shape[-1] if isinstance(problem.space, MeshSpace) else 2
+        if int(inner.free.sum()) <= _FACTORISED[dim] or not available("pyamg"):
+            return inner
+    return load_attribute("nwidth.solvers.iterated_riesz:IteratedRiesz").of(problem)
 
 
 def _solvable(space: FunctionSpace, systems: Systems) -> Mask:
@@ -160,10 +183,11 @@ def _solvable(space: FunctionSpace, systems: Systems) -> Mask:
     return np.abs(systems.load.sum(axis=1)) <= _BALANCED * np.abs(systems.load).sum(axis=1)
 
 
-def _reasons(finite: Mask, known: Mask, solvable: Mask, upper: Real) -> Array:
+def _reasons(finite: Mask, known: Mask, solvable: Mask, energy: EnergyBounds, upper: Real) -> Array:
     """Why there is no limit, `(B,)`; empty where there is one."""
     reason = np.full(len(finite), "", dtype=object)
     reason[~(upper < np.inf)] = "the numbers are too large for double precision"
+    reason[energy.disproved] = "the stability constant is wrong: a vector was met whose energy lies outside it"
     reason[~known] = "no stability constant above zero is known here"
     reason[~solvable] = "sources and boundary fluxes do not balance: there is no solution"
     reason[~finite] = "the field is not finite"
