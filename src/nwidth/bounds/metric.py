@@ -31,7 +31,10 @@ class Metric:
     def of(cls, space: FunctionSpace) -> "Metric":
         """Raises InputError for a space in which X does not see constants, or that gives no matrix of X."""
         largest, inner = absolute_norm(energy_matrix(space)), space.inner("energy")
-        return cls(inner, Grid.inner(space, "energy") if isinstance(space, ComplexGrid) else inner, largest)
+        if isinstance(space, ComplexGrid):
+            return cls(inner, Grid.inner(space, "energy"), largest)
+        is_complex = np.issubdtype(space.dtype, np.complexfloating)
+        return cls(inner, _OfRealVectors(inner) if is_complex else inner, largest)
 
     def dual_norm(self, r: Array) -> tuple[Real, Real]:
         """An upper and a lower bound of `‖r‖_{X⁻¹} = √(rᴴ X⁻¹ r)` of each row, `(B,)` each, real or complex.
@@ -48,6 +51,23 @@ class Metric:
             np.hypot(real.upper, imaginary.upper) * (1 + paid),
             np.hypot(real.lower, imaginary.lower) * (1 - paid),
         )
+
+
+class _OfRealVectors(InnerProduct):
+    """A real X that is given as products with complex vectors."""
+
+    def __init__(self, inner: InnerProduct):
+        self._inner = inner
+
+    def apply(self, v: Array) -> Array:
+        return self._inner.apply(v + 0j).real
+
+    def riesz(self, r: Array) -> Array:
+        return self._inner.riesz(r + 0j).real
+
+    @property
+    def lambda_min(self) -> float:
+        return self._inner.lambda_min
 
 
 def dot(a: Array, b: Array) -> Real:
