@@ -142,8 +142,8 @@ def majorant(v: Real, flux: Flux, boxes: Boxes, groups: tuple[Array, ...] | None
     The balance is taken over single cells, or over bricks of cells: `groups` holds the first cell of each in every
     direction.
     """
-    gap = np.zeros((len(v), *boxes.cells))
-    inverse = 1.0 / boxes.a
+    gap, least = np.zeros((len(v), *boxes.cells)), np.zeros(len(v))
+    inverse, middle = 1.0 / boxes.a, boxes.middle(boxes.a)
     for weight, place in boxes.gauss():
         a = boxes.at(boxes.a, place)
         square = sum(
@@ -152,9 +152,11 @@ def majorant(v: Real, flux: Flux, boxes: Boxes, groups: tuple[Array, ...] | None
             for low, high in [_ends(flux[k], k + 1)]
         )
         gap += weight * boxes.volume * boxes.at(inverse, place) * square
+        # 1/a lies between its interpolant and its tangent in the middle, and both are multilinear
+        least += weight * boxes.volume * _total((2 - a / middle) / middle * square)
     oscillation, rest = _balance(flux, boxes, groups)
     cells = _grouped(gap, groups).reshape(len(v), -1)
-    return Majorant.of(np.sqrt(cells), oscillation, rest, _noise(v, flux, boxes))
+    return Majorant.of(np.sqrt(cells), np.sqrt(np.maximum(least, 0.0)), oscillation, rest, _noise(v, flux, boxes))
 
 
 def _balance(flux: Flux, boxes: Boxes, groups: tuple[Array, ...] | None) -> tuple[Real, Real]:

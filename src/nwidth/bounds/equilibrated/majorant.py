@@ -33,11 +33,13 @@ TINY = float(np.finfo(np.float64).tiny)
 class Majorant:
     """What the bound of one field is made of, all in the energy norm, per sample `(B,)`.
 
-    `gap`: ‖τ‖. `combined`: the same with the oscillation of the data added piece by piece. `imbalance`: o, all of the
-    oscillation and what is left of the balance. `rest`: the latter alone. `noise`: rounding.
+    `gap`: ‖τ‖, or an upper bound of it; `least`: a lower one. `combined`: the gap with the oscillation of the data
+    added piece by piece. `imbalance`: o, all of the oscillation and what is left of the balance. `rest`: the latter
+    alone. `noise`: rounding.
     """
 
     gap: Real
+    least: Real
     combined: Real
     imbalance: Real
     rest: Real
@@ -50,12 +52,13 @@ class Majorant:
         return np.where(np.isfinite(total), total, np.inf)
 
     @classmethod
-    def of(cls, gap: Real, oscillation: Real, rest: Real, noise: Real) -> "Majorant":
-        """From `‖τ‖_K` and `osc_K` of every piece `(B, K)`, and the two numbers of the whole, `(B,)`."""
+    def of(cls, gap: Real, least: Real, oscillation: Real, rest: Real, noise: Real) -> "Majorant":
+        """From `‖τ‖_K` and `osc_K` of every piece `(B, K)`, and the three numbers of the whole, `(B,)`."""
         # sums of squares: their own rounding is at most the number of pieces times that of one of them
         paid = 1.0 + (gap.shape[1] + 64) * EPS
         alone = _root(oscillation) * paid
-        return cls(_root(gap) * paid, _root(gap + oscillation) * paid, alone + rest, rest, noise)
+        high, together = _root(gap) * paid, _root(gap + oscillation) * paid
+        return cls(high, np.minimum(least / paid, high), together, alone + rest, rest, noise)
 
     @classmethod
     def join(cls, parts: "list[Majorant]") -> "Majorant":
@@ -68,9 +71,8 @@ def lower_from(mine: Majorant, other: Majorant, distance: Real) -> Real:
 
     Zero where w is no better than the bound can see.
     """
-    # ‖τ‖ as computed contains a factor above one; both are off by their rounding
-    high, low = other.gap + other.noise, np.maximum(mine.gap * (1 - 1e-9) - mine.noise, 0.0)
-    square = low**2 - high**2 - 2 * mine.imbalance * distance
+    high, low = other.gap + other.noise, np.maximum(mine.least * (1 - 1e-12) - mine.noise, 0.0)
+    square = low**2 - high**2 - 2 * mine.imbalance * (distance * (1 + 1e-9) + mine.noise + other.noise)
     root = np.sqrt(np.maximum(np.where(np.isfinite(square), square, 0.0), 0.0)) * (1 - 1e-12)
     return np.asarray(root)
 

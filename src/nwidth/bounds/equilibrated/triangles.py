@@ -207,6 +207,7 @@ class Triangles:
         total = np.sqrt(((np.abs(rest) + scale) ** 2 / self.areas).sum(axis=1))
         return Majorant.of(
             gap,
+            np.sqrt((gap**2).sum(axis=1)),
             self._oscillation(data),
             self.friedrichs * total / np.sqrt(data.a.min(axis=1)),
             self._noise(v, flux, data, bubbles),
