@@ -46,6 +46,7 @@ from .solvers.choose import solve as solve
 from .surrogates.base import Fitter as Fitter
 from .surrogates.base import Run as Run
 from .surrogates.base import Surrogate as Surrogate
+from .surrogates.function import from_function as from_function
 from .surrogates.training.config import Training as Training
 from .study.certify_file import certify_file as certify_file
 from .study.compare_operators import Comparison as Comparison

@@ -46,4 +46,4 @@ def _plain(text: str) -> str:
     """Text that Markdown shows as it stands, on one line."""
     for mark in ("\\", "`", "*", "_", "<", "[", "#"):
         text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
+    return " ".join(text.splitlines())

@@ -8,14 +8,15 @@ import numpy as np
 from nwidth.bounds.outputs import problem_outputs
 from nwidth.certificates.quantities import NORMS
 from nwidth.core.arrays import Array, Mask, Mu, Real
-from nwidth.core.guarantee import Guarantee, Rigorous, Statistical
+from nwidth.core.guarantee import Rigorous, Statistical
 from nwidth.core.prediction import Prediction
 from nwidth.core.validation import as_mu
 from nwidth.online.wrappers import Certified
 from nwidth.problems.base import Coercive, Problem, is_coercive
 from nwidth.snapshots.base import Snapshots
 from nwidth.study.answers import difference_unit
-from nwidth.study.errors import energy_errors, run_bounds
+from nwidth.study.errors import run_bounds
+from nwidth.study.evidence_norms import calibrated_norm, field_errors, reference_slack
 
 
 @dataclass(frozen=True)
@@ -60,35 +61,31 @@ def cases_of(certified: Certified, problem: Problem | None, runs: Snapshots, sou
     usable = runs.take(runs.good)
     mu = as_mu(usable.mu, certified.parameters.names)
     prediction = certified.predict(mu)
-    measured = (*_field(problem, usable, prediction), *_outputs(problem, usable, prediction))
+    measured = (*_field(certified, problem, usable, prediction), *_outputs(problem, usable, prediction))
     return Cases(source, usable, mu, prediction, measured, failed=len(runs) - len(usable))
 
 
-def field_norm(guarantee: Guarantee) -> str | None:
-    """The key of the norm that a guarantee's words begin with; None for a norm of another kind."""
-    return next((key for key, norm in NORMS.items() if guarantee.norm.startswith(norm.words)), None)
-
-
-def _field(problem: Problem | None, runs: Snapshots, prediction: Prediction) -> tuple[Measured, ...]:
+def _field(certified: Certified, problem: Problem | None, runs: Snapshots, answer: Prediction) -> tuple[Measured, ...]:
     """The field in the norm of its limit, where that norm can be evaluated here."""
     if not runs.space.size:
         return ()
-    truth, answer = np.asarray(runs.fields), np.asarray(prediction.field)
-    if truth.shape != answer.shape:
+    truth, fields = np.asarray(runs.fields), np.asarray(answer.field)
+    if truth.shape != fields.shape:
         return ()
     if runs.times is not None:
-        return _in_time(runs, truth, answer, prediction)
-    if isinstance(prediction.guarantee, Statistical):
-        return _calibrated(runs, truth - answer, prediction)
-    if not is_coercive(problem) or not prediction.guarantee.norm.startswith("energy norm"):
+        return _in_time(runs, truth, fields, answer)
+    if isinstance(answer.guarantee, Statistical):
+        return _calibrated(runs, truth - fields, answer)
+    norm = answer.guarantee.norm
+    error = field_errors(norm, problem, answer.mu, truth - fields)
+    if error is None:
         return ()
-    error, _ = energy_errors(problem, runs.mu, truth, answer)
-    slack = run_bounds(problem, runs.mu, truth)
-    return (Measured("field, energy norm", "", error, prediction.bound, slack),)
+    slack = reference_slack(certified.certificate, problem, answer.mu, truth)
+    return (Measured(f"field, {norm}", "", error, answer.bound, slack),)
 
 
 def _calibrated(runs: Snapshots, difference: Array, prediction: Prediction) -> tuple[Measured, ...]:
-    norm = field_norm(prediction.guarantee)
+    norm = calibrated_norm(prediction.guarantee)
     if norm is None:
         return ()
     error = NORMS[norm].measure(difference, runs.space)

@@ -6,13 +6,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nwidth.core.arrays import Mu
+from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Rigorous, Statistical
 from nwidth.core.prediction import Prediction
 from nwidth.core.validation import select
+from nwidth.online.total_error import TotalError, total_error
 from nwidth.online.wrappers import Certified
-from nwidth.problems.base import Problem, is_coercive
+from nwidth.problems.base import Evolution, Linear, Problem
+from nwidth.problems.cell_data import CellDiffusive
+from nwidth.problems.grid_diffusion import GridDiffusion
 from nwidth.reports.evidence import Assumption, State
-from nwidth.reports.words import deviation, plural, significant
+from nwidth.reports.words import at_most, deviation, plural, significant
 from nwidth.study.evidence_cases import Cases, Measured
 from nwidth.study.evidence_equation import equation_checks
 from nwidth.study.evidence_statistics import disjoint_checks, statistical_checks
@@ -120,13 +124,39 @@ def _limits(subject: Subject) -> Iterator[Assumption]:
         case Rigorous():
             yield from _guaranteed(subject, guarantee)
     if "discretisation" not in getattr(guarantee, "covers", ()):
-        yield Assumption("The full-order solution is close enough to reality: mesh, time steps, material data, model",
-                         "outside of every limit here; the author's judgement", State.OPEN)  # fmt: skip
+        yield from mesh_checks(subject)
 
 
 def _guaranteed(subject: Subject, guarantee: Rigorous) -> Iterator[Assumption]:
     problem, cases = subject.problem, subject.cases
-    if is_coercive(problem) and cases is not None and guarantee.norm.startswith("energy norm"):
-        yield from equation_checks(problem, cases.prediction, subject.seed)
-    elif problem is None:
+    if problem is None:
         yield Assumption("The equation is the one that the limit was proven for", "no equation is at hand", State.OPEN)
+    elif cases is not None and isinstance(problem, Linear) and not isinstance(problem, Evolution):
+        yield from equation_checks(subject.certified.certificate, problem, cases.prediction, subject.seed)
+
+
+def mesh_checks(subject: Subject) -> Iterator[Assumption]:
+    """The mesh's own error: bounded against the exact solution where that is possible, else left to the author."""
+    text = "The full-order solution is close enough to the exact one (mesh, time steps)"
+    found = None if subject.cases is None else _total(subject.problem, subject.cases.prediction)
+    if found is None:
+        yield Assumption(text, "outside of the limit; the author's judgement", State.OPEN)
+    else:
+        how = f"equilibrated flux, against the exact solution, in {plural(len(found), 'case')}; whether that is close "
+        whole, mesh = (
+            at_most(100 * float(np.max(part / found.norm)), "%") for part in (found.total, found.discretisation)
+        )
+        yield Assumption(text, f"{how}enough is the author's judgement", State.OPEN,
+                         f"whole error at most {whole} of the answer, the mesh's part at most {mesh}")  # fmt: skip
+    yield Assumption("Material data, loads and the model itself are close enough to reality",
+                     "outside of every limit here; the author's judgement", State.OPEN)  # fmt: skip
+
+
+def _total(problem: Problem | None, prediction: Prediction) -> TotalError | None:
+    """The total error of a few answers; None for an equation or an answer that the bound does not know."""
+    if not isinstance(problem, GridDiffusion | CellDiffusive):
+        return None
+    try:
+        return total_error(prediction.take(slice(0, _AGAIN)), problem)
+    except InputError:
+        return None

@@ -6,17 +6,17 @@ import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal
 
 from nwidth.bounds.residual import EPS, energy_bounds
-from nwidth.core.arrays import Mu, Real
+from nwidth.certificates.base import Certificate
+from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import WorkError
 from nwidth.core.prediction import Prediction
 from nwidth.core.seeding import generator
-from nwidth.core.validation import select
-from nwidth.problems.base import Coercive, Stability, Systems
+from nwidth.problems.base import Linear, Stability, Systems, is_coercive
 from nwidth.reports.evidence import Assumption, State
 from nwidth.reports.words import deviation, plural, significant
 from nwidth.solvers.direct import Direct
 from nwidth.spaces.base import InnerProduct
-from nwidth.study.errors import energy_errors, run_bounds
+from nwidth.study.evidence_norms import ENERGY, field_errors, reference_slack
 
 #: Cases that are looked at one by one, and steps of the search for a vector that breaks a constant.
 FEW, STEPS = 4, 30
@@ -28,34 +28,39 @@ _LARGEST = 60_000
 
 @dataclass(frozen=True)
 class Probe:
-    """A few cases: their systems, their energy product, their constants and the answers' dofs `(B, N)`."""
+    """A few cases: their systems, their energy product, their answers' dofs `(B, N)` and limits; `stability` None for
+    a matrix that is not known to be symmetric and coercive."""
 
-    problem: Coercive
+    certificate: Certificate
+    problem: Linear
     mu: Mu
     systems: Systems
     inner: InnerProduct
-    stability: Stability
-    dofs: Real
+    dofs: Array
     limit: Real
+    norm: str
+    stability: Stability | None = None
 
     @classmethod
-    def of(cls, problem: Coercive, prediction: Prediction) -> "Probe":
-        """The first cases that have a limit."""
-        rows = np.flatnonzero(np.isfinite(prediction.bound))[:FEW]
-        part, mu = prediction.take(rows), select(prediction.mu, rows)
-        dofs = problem.space.flatten(np.asarray(part.field)).astype(np.float64)
-        inner = problem.space.inner("energy")
-        return cls(problem, mu, problem.systems(mu), inner, problem.constant(mu), dofs, part.bound)
+    def of(cls, certificate: Certificate, problem: Linear, prediction: Prediction) -> "Probe":
+        """The first cases."""
+        part = prediction.take(slice(0, FEW))
+        dofs = problem.space.flatten(np.asarray(part.field)).astype(problem.space.dtype)
+        inner, systems = problem.space.inner("energy"), problem.systems(part.mu)
+        stability = problem.constant(part.mu) if is_coercive(problem) else None
+        norm = part.guarantee.norm
+        return cls(certificate, problem, part.mu, systems, inner, dofs, part.bound, norm, stability)
 
 
-def equation_checks(problem: Coercive, prediction: Prediction, seed: int) -> tuple[Assumption, ...]:
+def equation_checks(
+    certificate: Certificate, problem: Linear, prediction: Prediction, seed: int
+) -> tuple[Assumption, ...]:
     """Symmetry, stability constants, boundary values, Riesz map, and the limit against a factorisation."""
-    if not np.isfinite(prediction.bound).any():
-        return (Assumption.judged("Some case has a limit", "limits of the unseen cases", False, "none is finite"),)
-    probe = Probe.of(problem, prediction)
-    return (
-        _symmetric(probe, seed), *_constants(probe, seed), _imposed(probe), _riesz(probe, seed), *_factorised(probe)
-    )  # fmt: skip
+    probe = Probe.of(certificate, problem, prediction)
+    checks = [_imposed(probe), _riesz(probe, seed), *_factorised(probe)]
+    if probe.stability is not None:
+        checks = [_symmetric(probe, seed), *_constants(probe, probe.stability, seed), *checks]
+    return tuple(checks)
 
 
 def _symmetric(probe: Probe, seed: int) -> Assumption:
@@ -72,15 +77,15 @@ def _symmetric(probe: Probe, seed: int) -> Assumption:
     )
 
 
-def _constants(probe: Probe, seed: int) -> tuple[Assumption, ...]:
+def _constants(probe: Probe, stability: Stability, seed: int) -> tuple[Assumption, ...]:
     """Ritz values of X⁻¹A lie inside its spectrum: one outside of [α, β] would disprove the constants."""
     ends = [_ritz(probe, row, seed) for row in range(len(probe.dofs))]
-    low = min(smallest / alpha for (smallest, _), alpha in zip(ends, probe.stability.lower, strict=True))
-    high = max(largest / beta for (_, largest), beta in zip(ends, probe.stability.upper, strict=True))
+    low = min(smallest / alpha for (smallest, _), alpha in zip(ends, stability.lower, strict=True))
+    high = max(largest / beta for (_, largest), beta in zip(ends, stability.upper, strict=True))
     how = f"Lanczos with X⁻¹A, {STEPS} steps from a random vector, in {plural(len(ends), 'case')}"
     proven = Assumption.judged(
-        "The stability constant is proven, not estimated", "what the problem declares", probe.stability.proven,
-        "proven" if probe.stability.proven else "an estimate",
+        "The stability constant is proven, not estimated", "what the problem declares", stability.proven,
+        "proven" if stability.proven else "an estimate",
     )  # fmt: skip
     return (
         proven,
@@ -146,30 +151,25 @@ def _factorised(probe: Probe) -> tuple[Assumption, ...]:
         truth = np.asarray(solver.solve(solver.prepare(probe.problem), probe.mu).field)
     except WorkError as failure:
         return (Assumption(text, f"{how}: it failed ({failure})", State.OPEN),)
-    error, _ = energy_errors(probe.problem, probe.mu, truth, probe.problem.space.unflatten(probe.dofs))
-    slack = run_bounds(probe.problem, probe.mu, truth)
+    error = field_errors(probe.norm, probe.problem, probe.mu, truth - probe.problem.space.unflatten(probe.dofs))
+    if error is None:
+        return (Assumption(text, f"{how}: the norm of the limit cannot be evaluated here", State.OPEN),)
+    slack = reference_slack(probe.certificate, probe.problem, probe.mu, truth)
     ratio = probe.limit / np.maximum(error, np.finfo(float).tiny)
-    held = Assumption.judged(
-        text,
-        how,
-        bool((error <= probe.limit + slack).all()),
-        f"smallest limit {significant(float(ratio.min()), 3)} x error",
-    )
-    return (held, *_effectivity(probe, error, slack, float(ratio.max())))
+    smallest = f"smallest limit {significant(float(ratio.min()), 3)} x error"
+    held = Assumption.judged(text, how, bool((error <= probe.limit + slack).all()), smallest)
+    if probe.stability is None or probe.norm != ENERGY:
+        return (held,)
+    return (held, *_effectivity(probe, probe.stability, error + slack, float(ratio.max())))
 
 
-def _effectivity(probe: Probe, error: Real, slack: Real, largest: float) -> tuple[Assumption, ...]:
-    lower, upper = np.asarray(probe.stability.lower), np.asarray(probe.stability.upper)
+def _effectivity(probe: Probe, stability: Stability, error: Real, largest: float) -> tuple[Assumption, ...]:
+    lower, upper = np.asarray(stability.lower), np.asarray(stability.upper)
     if not (np.isfinite(upper).all() and (lower > 0).all()):
         return ()
-    floor = energy_bounds(probe.systems, probe.dofs, probe.inner, probe.stability).floor
+    floor = energy_bounds(probe.systems, probe.dofs, probe.inner, stability).floor
     allowed = np.sqrt(upper / lower)
-    fits = probe.limit <= allowed * (error + slack) * (1 + _ROOM) + 4 * floor
-    return (
-        Assumption.judged(
-            "The limit is not larger than the theory allows, √(β/α) times the error",
-            "the same cases",
-            bool(fits.all()),
-            f"largest limit {significant(largest, 3)} x error; √(β/α) = {significant(float(allowed.max()), 3)}",
-        ),
-    )
+    fits = probe.limit <= allowed * error * (1 + _ROOM) + 4 * floor
+    number = f"largest limit {significant(largest, 3)} x error; √(β/α) = {significant(float(allowed.max()), 3)}"
+    text = "The limit is not larger than the theory allows, √(β/α) times the error"
+    return (Assumption.judged(text, "the same cases", bool(fits.all()), number),)
