@@ -59,10 +59,11 @@ class GridResidual:
         r = np.empty_like(a)
         found = passes.residuals(a, f, v, w0, w1, float(np.prod(grid.spacings)), r).T
         used = (found[passes.MAGNITUDE] > _SMALL) & (found[passes.MAGNITUDE] < _LARGE)
-        used &= (found[passes.LARGEST] == 0) | (found[passes.LARGEST] ** 2 > _SMALL)
-        folded = self.single.folded(r[:, :, None], np.where(used, found[passes.LARGEST], 1.0))
-        sums = passes.judge(folded.even, folded.odd, folded.scale, r, a, w0, w1).T
-        limits = self._limits(found, sums)
+        used &= (found[passes.LARGEST] == 0) | (found[passes.LARGEST] > np.sqrt(_SMALL))
+        with np.errstate(over="ignore", invalid="ignore"):  # in rows that are not to be used
+            folded = self.single.folded(r[:, :, None], np.where(used, found[passes.LARGEST], 1.0))
+            sums = passes.judge(folded.even, folded.odd, folded.scale, r, a, w0, w1).T
+            limits = self._limits(found, sums)
         return limits, used & (limits.upper < np.inf)
 
     def imposed(self, mu: Mu, fields: Array) -> Real:

@@ -19,7 +19,9 @@ def bounded_output(quantity: Quantity, v: Real, bound: Real, lower: Real, inner:
     values = v @ quantity.functional + quantity.offset
     dual = dual_norm_upper(inner, np.where(free, quantity.functional, 0.0)[None])[0]
     noise = v.shape[1] * EPS * (np.abs(v) @ np.abs(quantity.functional) + abs(quantity.offset))
-    return Output(values, dual / np.sqrt(lower) * bound + noise, quantity.unit)
+    known = (lower > 0) & (bound < np.inf)
+    limit = dual / np.sqrt(np.where(known, lower, 1.0)) * np.where(known, bound, 0.0) + noise
+    return Output(values, np.where(known & ~np.isnan(limit), limit, np.inf), quantity.unit)
 
 
 def problem_outputs(
