@@ -63,7 +63,8 @@ class Along(Deflation):
         self._images = np.empty((count, len(basis), size))
         for mode, row in enumerate(basis):
             self._images[:, mode] = systems.apply(np.broadcast_to(row, (count, size)))
-        gram = self._images @ basis.T
+        # one product of matrices: a stack of them goes through a slower routine
+        gram = (self._images.reshape(-1, size) @ basis.T).reshape(count, len(basis), len(basis))
         # WᵀAW lies between α and β for W orthonormal in X: as well conditioned as the contrast is small
         self._inverse = np.linalg.inv((gram + gram.transpose(0, 2, 1)) / 2)
 

@@ -1,0 +1,334 @@
+"""Refinement to a guaranteed tolerance: steps and time from an operator's answer, effectivity, violations, contrast.
+
+The operator is the demo's Fourier neural operator for Darcy flow (coefficient 12 / 3 on 64 x 64 cells), trained here.
+Violations are counted against references in extended precision, at every step of the iteration.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from _harness import Row
+
+from nwidth.certificates.residual import ResidualCertificate
+from nwidth.core.arrays import Array, Mu, Real
+from nwidth.core.prediction import Prediction, uncertified
+from nwidth.core.solution import Solution, Tolerance
+from nwidth.core.validation import batch_size, select
+from nwidth.online.refine import Refiner
+from nwidth.operators.surrogate import NeuralSurrogate
+from nwidth.problems.base import Coercive, Linear
+from nwidth.problems.darcy import Darcy
+from nwidth.problems.poisson import Poisson
+from nwidth.snapshots.generate import generate
+from nwidth.solvers.base import Solver
+from nwidth.solvers.deflation import DeflatedCG
+from nwidth.solvers.direct import Direct
+from nwidth.solvers.guaranteed import Guaranteed
+from nwidth.solvers.multigrid import Multigrid
+from nwidth.solvers.riesz_cg import RieszCG
+from nwidth.study.demo_darcy import QUICK, DarcyDemo
+from nwidth.study.demo_reduced import Prepared
+from nwidth.study.measure import alternate, one_thread
+from nwidth.testing.dense import DenseProblem
+
+LONG = np.longdouble
+RTOL = 1e-4
+NEVER = Tolerance("energy", 1e-16)
+#: Steps after which conjugate gradients are stopped and their bounds are checked.
+STEPS = (0, 1, 2, 3, 5, 8, 13, 30)
+
+
+def rows(quick: bool, seed: int) -> list[Row]:
+    """All rows of this part; a quick run has small sizes and the same targets but those of the operator's quality."""
+    return [*_violations(quick, seed), *_high_contrast(quick, seed), *_operator(quick, seed)]
+
+
+# From an operator's answer ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """The operator and unseen cases with its answers."""
+
+    problem: Darcy
+    surrogate: NeuralSurrogate
+    mu: Mu
+    answers: Prediction
+
+
+def _operator(quick: bool, seed: int) -> list[Row]:
+    config = QUICK if quick else DarcyDemo()
+    problem, count = Darcy(config.resolution), 20 if quick else 200
+    train, test = generate(problem, config.train + count, seed).split(config.train, count)
+    surrogate = config.fno.fit(train, problem, seed=seed)
+    with one_thread():
+        case = Case(problem, surrogate, dict(test.mu), surrogate.predict(test.mu))
+        return [*_steps(case, quick), *_effectivity(case), *_route(case, 2 if quick else 5)]
+
+
+def _steps(case: Case, quick: bool) -> list[Row]:
+    """Iterations from the operator's answers over those from zero, by solver."""
+    found = []
+    for name, solver in {"transform CG": RieszCG(), "multigrid": Multigrid()}.items():
+        solve = Prepared(solver, case.problem, Tolerance("energy", RTOL))
+        warm, cold = solve(case.mu, case.answers.field), solve(case.mu)
+        ratio = warm.stats["iterations"].mean() / cold.stats["iterations"].mean()
+        detail = {
+            "warm": warm.stats["iterations"].mean(),
+            "cold": cold.stats["iterations"].mean(),
+            "reached": bool(warm.converged.all() and cold.converged.all()),
+            "samples": len(case.answers),
+        }
+        target = 0.8 if name == "transform CG" else None
+        found.append(Row(f"iterations to 1e-4, operator over zero, {name}", ratio, "", target, "<=", detail))
+    return found
+
+
+def _effectivity(case: Case) -> list[Row]:
+    """Bound over error at the start and after three steps, against solutions to rounding."""
+    problem, mu = case.problem, case.mu
+    truth = Prepared(Multigrid(), problem, Tolerance("residual", 1e-12))(mu).field
+    systems, flat = problem.systems(mu), problem.space.flatten
+    constants = problem.constant(mu)
+    root = float(np.sqrt(constants.upper / constants.lower).max())
+    found = []
+    for steps, limit in ((0, root), (3, 1.15), (6, None)):
+        solver = RieszCG(max_iterations=steps, restarts=1)
+        answer = solver.solve(solver.prepare(problem), mu, case.answers.field, NEVER)
+        error = np.sqrt(systems.energy(flat(truth - answer.field)))
+        ratio, below = answer.stats["bound"] / error, answer.stats["lower"] / error
+        detail = _quantiles(ratio) | {"lower": _quantiles(below), "relative_error": _relative(error, systems, truth)}
+        name = f"effectivity from the operator's answer, {steps} steps (largest)"
+        found.append(Row(name, float(ratio.max()), "", limit, "<=", detail))
+    return found
+
+
+def _relative(error: Real, systems: Any, truth: Array) -> float:
+    return float(np.mean(error / np.sqrt(systems.energy(truth.reshape(len(truth), -1)))))
+
+
+def _route(case: Case, repeats: int) -> list[Row]:
+    """Time of operator + limit + refinement over that of the fastest solver from zero to the same guarantee."""
+    problem, mu, size = case.problem, case.mu, len(case.answers)
+    stop, refiner = Tolerance("energy", RTOL), Refiner(problem)
+    certificate = ResidualCertificate(problem)
+    certified = certificate.bound(case.answers)
+    calls: dict[str, Callable[[], Any]] = {
+        "operator": lambda: case.surrogate.predict(mu),
+        "limit": lambda: certificate.bound(case.answers),
+        "refinement": lambda: refiner.refine(certified, RTOL),
+        "whole route": lambda: refiner.refine(certificate.bound(case.surrogate.predict(mu)), RTOL),
+    }
+    solvers: Mapping[str, Solver] = {
+        "multigrid": Multigrid(),
+        "transform CG": RieszCG(),
+        "cheaper of both": Guaranteed(),
+        "Pardiso": Direct(),
+    }
+    for name, solver in solvers.items():
+        calls[f"zero, {name}"] = _call(Prepared(solver, problem, stop), mu)
+    timing = alternate(calls, repeats)
+    seconds = {name: t.median / size for name, t in timing.items()}
+    fastest = min((name for name in seconds if name.startswith("zero")), key=lambda name: seconds[name])
+    spread = {name: t.spread for name, t in timing.items()}
+    detail = {"seconds": seconds, "spread": spread, "fastest": fastest, "samples": size}
+    return [
+        Row(f"time, whole route over {fastest}", seconds["whole route"] / seconds[fastest], "x", detail=detail),
+        Row(f"time, refinement alone over {fastest}", seconds["refinement"] / seconds[fastest], "x", detail=detail),
+    ]
+
+
+def _call(solve: Prepared, mu: Mu) -> Callable[[], Any]:
+    return lambda: solve(mu)
+
+
+# High contrast ------------------------------------------------------------------------------------------------------
+
+
+def _high_contrast(quick: bool, seed: int) -> list[Row]:
+    """A log-normal coefficient of contrast 1e4 and more: a guarantee still, and what it costs beside a factorisation.
+
+    The start is the solution on half the grid, interpolated: what a fair surrogate would give.
+    """
+    count, repeats = (4, 1) if quick else (16, 3)
+    problem = Darcy(32 if quick else 64, law="log-normal", sigma=1.7)
+    mu = problem.parameters.sample(range(4 * count), seed)
+    constants = problem.constant(mu)
+    contrast = constants.upper / constants.lower
+    hard = np.argsort(-contrast)[:count]
+    mu, contrast = select(mu, hard), contrast[hard]
+    refiner = Refiner(problem)
+    start = uncertified(mu, _coarse(problem, mu), problem.space, np.ones(count, dtype=bool))
+    solve = Prepared(Direct(), problem)
+    with one_thread():
+        timing = alternate({"refine": lambda: refiner.refine(start, RTOL), "Pardiso": lambda: solve(mu)}, repeats)
+        answer = refiner.refine(start, RTOL)
+        truth = Prepared(Direct(), problem, Tolerance("residual", 1e-12))(mu).field
+        error = np.sqrt(problem.systems(mu).energy(problem.space.flatten(truth - answer.field)))
+        steps = {name: s.stats["iterations"].mean() for name, s in _iterated(problem, mu, quick).items()}
+    ratio = timing["refine"].median / timing["Pardiso"].median
+    detail = {
+        "contrast": _quantiles(contrast),
+        "effectivity": _quantiles(answer.bound / error),
+        "over_root_of_contrast": float((answer.bound / error / np.sqrt(contrast)).max()),
+        "steps": answer.stats["iterations"].mean(),
+        "violations": int((answer.bound < error).sum()),
+        "steps_to_a_hundredth": steps,
+    }
+    name = f"contrast {np.median(contrast):.0e}: guaranteed 1e-4 over a factorisation"
+    return [Row(name, ratio, "x", detail=detail)]
+
+
+def _iterated(problem: Darcy, mu: Mu, quick: bool) -> dict[str, Solution]:
+    """Conjugate gradients alone, and beside a basis of solutions of other cases."""
+    few, stop = select(mu, slice(0, 2 if quick else 4)), Tolerance("energy", 1e-2)
+    others = problem.parameters.sample(range(1000, 1020), 0)
+    modes = Prepared(Multigrid(), problem)(others).field
+    solvers = {"transform CG": RieszCG(2000), "beside 20 solutions": DeflatedCG(2000, modes=modes)}
+    return {name: Prepared(solver, problem, stop)(few) for name, solver in solvers.items()}
+
+
+def _coarse(problem: Darcy, mu: Mu) -> Array:
+    """The solution on every second node, linear in between."""
+    from_half = problem.at(problem.resolution // 2)
+    coarse = Prepared(Multigrid(), from_half)({"a": mu["a"][:, ::2, ::2]}).field
+    fine = np.zeros((len(coarse), *problem.space.shape))
+    fine[:, ::2, ::2] = coarse
+    fine[:, 1::2, ::2] = (fine[:, :-2:2, ::2] + fine[:, 2::2, ::2]) / 2
+    fine[:, :, 1::2] = (fine[:, :, :-2:2] + fine[:, :, 2::2]) / 2
+    return fine
+
+
+# Violations ---------------------------------------------------------------------------------------------------------
+
+
+class Exact:
+    """Solutions and energy errors in extended precision, from dense matrices."""
+
+    def __init__(self, problem: Linear, mu: Mu):
+        systems = [problem.assemble(select(mu, slice(i, i + 1))) for i in range(batch_size(mu))]
+        self.free = systems[0].free
+        matrices = [s.matrix.toarray()[np.ix_(self.free, self.free)] for s in systems]
+        self._matrices = [a.astype(LONG) for a in matrices]
+        self.u = np.stack([s.lift.astype(LONG) for s in systems])
+        for row, (system, a, wide) in enumerate(zip(systems, matrices, self._matrices, strict=True)):
+            inverse, f = np.linalg.inv(a), system.load[self.free].astype(LONG)
+            w = np.zeros(len(f), dtype=LONG)
+            for _ in range(4):
+                w = w + (inverse @ (f - wide @ w).astype(np.float64)).astype(LONG)
+            self.u[row, self.free] += w
+
+    def error(self, v: Array) -> Real:
+        """`‖u - v‖_A` of fields or dofs."""
+        e = (self.u - v.reshape(self.u.shape).astype(LONG))[:, self.free]
+        values = [x @ (a @ x) for x, a in zip(e, self._matrices, strict=True)]
+        return np.asarray(np.sqrt(np.maximum(np.array(values, dtype=LONG), 0)).astype(np.float64))
+
+
+@dataclass
+class Count:
+    """Checks, and the ones that failed, by what was checked."""
+
+    checks: int = 0
+    above: int = 0
+    below: int = 0
+
+    def add(self, error: Real, lower: Real, upper: Real) -> None:
+        """One batch: `lower <= error <= upper`, the latter a positive number."""
+        self.checks += len(error)
+        self.above += int((~((error <= upper) & (upper > 0))).sum())
+        self.below += int((~(lower <= error)).sum())
+
+
+def _violations(quick: bool, seed: int) -> list[Row]:
+    found = []
+    for name, cases in _families(quick, seed).items():
+        count = Count()
+        for problem, mu in cases:
+            _check_case(count, problem, mu, np.random.default_rng(seed + count.checks))
+        detail = {"checks": count.checks, "above": count.above, "below": count.below, "steps": STEPS}
+        found.append(Row(f"violations, {name}", count.above + count.below, "", 0, "==", detail))
+    return found
+
+
+def _families(quick: bool, seed: int) -> dict[str, Iterator[tuple[Coercive, Mu]]]:
+    few = 2 if quick else 34
+    return {
+        "random matrices of size 1 to 200, contrast to 1e6": _dense(2 * few, seed),
+        "two-valued coefficient on grids": _darcy(few, seed, "two-valued"),
+        "log-normal coefficient, contrast to 1e4 and above": _darcy(few, seed, "log-normal"),
+        "every boundary type that holds the level": _poisson(few, seed),
+    }
+
+
+def _dense(count: int, seed: int) -> Iterator[tuple[Coercive, Mu]]:
+    rng = np.random.default_rng(seed)
+    for i in range(count):
+        size = int(rng.integers(1, 201 if i % 4 == 0 else 60))
+        contrast, load = 10 ** rng.uniform(0, 6), float(rng.choice([0.0, 1e-120, 1.0, 1.0, 1e100]))
+        g = 0.5 * load if load else 0.0
+        yield DenseProblem(size, seed + i, contrast, g, load), {"t": rng.uniform(size=6)}
+
+
+def _darcy(count: int, seed: int, law: Any) -> Iterator[tuple[Coercive, Mu]]:
+    for i in range(count):
+        cells, dim = ((12, 2), (10, 2), (5, 3), (60, 1))[i % 4]
+        problem = Darcy(cells, law=law, sigma=(0.5, 1.0, 2.0, 3.0)[i // 4 % 4], dim=dim, modes=16)
+        yield problem, problem.parameters.sample(range(8), seed + i)
+
+
+def _poisson(count: int, seed: int) -> Iterator[tuple[Coercive, Mu]]:
+    types: tuple[tuple[Any, Any], ...] = (
+        ("dirichlet", "node"),
+        (("periodic", ("dirichlet", "neumann")), "node"),
+        ("robin", "node"),
+        ("dirichlet", "cell"),
+    )
+    for i in range(count):
+        boundary, centring = types[i % 4]
+        problem = Poisson(resolution=10, boundary_type=boundary, centring=centring)
+        yield problem, problem.parameters.sample(range(8), seed + i)
+
+
+def _check_case(count: Count, problem: Coercive, mu: Mu, rng: np.random.Generator) -> None:
+    """Every start, every number of steps, with and without a basis; whole refinements with the error before."""
+    exact, size = Exact(problem, mu), batch_size(mu)
+    scale = float(np.abs(exact.u).max()) or 1.0
+    noise = rng.normal(size=exact.u.shape)
+    starts = {
+        "zero": np.zeros(exact.u.shape),
+        "solution": exact.u.astype(np.float64),
+        "rough, wrong boundary values": (exact.u + 10 ** rng.uniform(-8, 0) * scale * noise).astype(np.float64),
+        "huge": 1e8 * scale * noise,
+    }
+    shaped = {name: v.reshape(size, *problem.space.shape) for name, v in starts.items()}
+    for start in shaped.values():
+        for steps in STEPS:
+            _stopped(count, exact, RieszCG(steps, restarts=1), problem, mu, start)
+    modes = rng.normal(size=(5, problem.space.size))
+    _stopped(count, exact, DeflatedCG(4, restarts=1, modes=modes), problem, mu, shaped["huge"])
+    _refined(count, exact, problem, mu, shaped["rough, wrong boundary values"])
+
+
+def _stopped(count: Count, exact: Exact, solver: Solver, problem: Coercive, mu: Mu, start: Array) -> None:
+    answer = solver.solve(solver.prepare(problem), mu, start, NEVER)
+    count.add(exact.error(answer.field), answer.stats["lower"], answer.stats["bound"])
+
+
+def _refined(count: Count, exact: Exact, problem: Coercive, mu: Mu, start: Array) -> None:
+    """To three tolerances, as far as rounding allows; the error before is of the start with its values imposed."""
+    begin = uncertified(mu, start, problem.space, np.ones(len(start), dtype=bool))
+    imposed = problem.systems(mu).impose(problem.space.flatten(start))
+    refiner = Refiner(problem)
+    for rtol in (1e-1, 1e-4, 1e-9):
+        answer = refiner.refine(begin, rtol, deadline=1e3)
+        lower = np.zeros(len(start)) if answer.lower is None else answer.lower
+        count.add(exact.error(answer.field), lower, answer.bound)
+        count.add(exact.error(imposed), answer.stats["before_lower"], answer.stats["before_upper"])
+
+
+def _quantiles(values: Real) -> dict[str, float]:
+    names, at = ("smallest", "median", "q95", "largest"), (0.0, 0.5, 0.95, 1.0)
+    return {name: float(np.quantile(values, q)) for name, q in zip(names, at, strict=True)}
