@@ -166,7 +166,7 @@ class SpaceTimeCertificate(Certificate):
         if np.iscomplexobj(fields):
             raise InputError("fields are complex; limits in time are for real fields")
         shape = (problem.stepping.count, *problem.space.shape)
-        if fields.shape[1:] != shape:
+        if fields.shape[1:2] != shape[:1] or int(np.prod(fields.shape[2:])) != problem.space.size:
             raise InputError(
                 f"the answers have the shape {fields.shape[1:]}, the steps {shape}: a limit needs every level of the "
                 "scheme. Calibrate coarser frames on unseen runs: nw.certify(surrogate, holdout=snapshots)"

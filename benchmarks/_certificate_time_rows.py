@@ -1,0 +1,184 @@
+"""Limits of trajectories: violations, effectivity, cost, coverage per lead time; then selection and feedback."""
+
+from functools import cache
+from time import process_time
+
+import numpy as np
+from _certificate_selection_rows import rows as selection_rows
+from _harness import Row
+from _time_cases import Learned, RandomSteps, Reference, answered, disturbed
+
+import nwidth as nw
+from nwidth.certificates.lead_time import calibrate_lead_times
+from nwidth.certificates.parabolic_residual import SpaceTimeCertificate
+from nwidth.certificates.quantities import FIELD
+from nwidth.core.arrays import Real
+from nwidth.problems.heat import Heat
+from nwidth.problems.parabolic import AffineEvolution, Stepping
+from nwidth.problems.power_module_transient import PowerModuleTransient
+from nwidth.problems.stepped import Stepped
+
+SCHEMES = ("implicit-euler", "crank-nicolson")
+#: Samples of one random problem.
+BATCH = 40
+
+
+def rows(quick: bool, seed: int) -> list[Row]:
+    """All rows of this part."""
+    found = [row for family in FAMILIES for row in violations(family, 80 if quick else 10_000, seed)]
+    found += [*effectivities(quick, seed), *costs(quick), *coverages(quick, seed)]
+    return found + selection_rows(quick, seed)
+
+
+@cache
+def _heat(resolution: int, elements: str) -> Heat:
+    return Heat(resolution, 2, elements)
+
+
+def _affine(rng: np.random.Generator, stepping: Stepping) -> AffineEvolution:
+    return RandomSteps(int(rng.integers(2, 11)), stepping, int(rng.integers(1 << 30)), float(10 ** rng.uniform(0, 4)))
+
+
+def _grid(rng: np.random.Generator, stepping: Stepping) -> Stepped:
+    return Stepped(_heat(int(rng.integers(2, 5)), "grid"), stepping)
+
+
+def _triangles(rng: np.random.Generator, stepping: Stepping) -> Stepped:
+    return Stepped(_heat(2, "triangles"), stepping)
+
+
+FAMILIES = {"affine": _affine, "heat on grids": _grid, "heat on triangles": _triangles}
+
+
+def violations(family: str, cases: int, seed: int) -> list[Row]:
+    """Random steps, answers and sweeps against extended precision; the bounds of every level and the energy count."""
+    rng = np.random.default_rng([seed, len(family)])
+    broken, widest, done = 0, [], 0
+    while done < cases:
+        stepping = Stepping(float(10 ** rng.uniform(-3, 1)), int(rng.integers(1, 9)), SCHEMES[int(rng.integers(2))])
+        problem = FAMILIES[family](rng, stepping)
+        mu = problem.parameters.sample(range(BATCH), int(rng.integers(1 << 30)))
+        reference = Reference(problem, mu)
+        levels = reference.levels()
+        fields = disturbed(levels, reference.free, int(rng.integers(1 << 30)))
+        answer = SpaceTimeCertificate(problem, int(rng.integers(3))).bound(answered(problem, mu, fields))
+        error, energy = reference.errors(levels, answer.field.reshape(fields.shape))
+        bad = (error > answer.stats["in time"]) | (answer.stats["at least in time"] > error)
+        bad |= (energy > answer.stats["energy"])[:, None] | ~(answer.stats["in time"] > 0)
+        broken += int(bad.any(axis=1).sum())
+        widest.append(answer.bound / np.maximum(error.max(axis=1), 1e-13 * np.abs(fields).max()))
+        done += BATCH
+    quantiles = np.quantile(np.concatenate(widest), [0.05, 0.5, 0.95, 1.0]).tolist()
+    detail = {"cases": done, "effectivity 5 %, 50 %, 95 %, 100 %": quantiles}
+    return [Row(f"violations in time, {family}", broken, "", 0, "==", detail)]
+
+
+def effectivities(quick: bool, seed: int) -> list[Row]:
+    """A regression's trajectories at two step lengths: with a sweep the limits do not mind."""
+    found, ratios = [], {0: [], 1: []}
+    for count in (10, 40 if quick else 160):
+        problem = Stepped(Heat(8 if quick else 16), Stepping(1.0 / count, count, "crank-nicolson"))
+        learned = Learned(problem, nw.generate(problem, 40 if quick else 80, seed=seed), seed)
+        mu = problem.parameters.sample(range(20), seed + 1)
+        prediction, truth = learned.predict(mu), problem.solve(mu)
+        for sweeps in (0, 1, 2):
+            answer = SpaceTimeCertificate(problem, sweeps).bound(prediction)
+            difference = answer.field - truth
+            error = np.sqrt(np.sum(difference**2, axis=(2, 3))).max(axis=1) / problem.problem.resolution
+            effectivity = answer.bound / error
+            detail = {"quantiles": np.quantile(effectivity, [0.1, 0.5, 0.9]).tolist(), "sweeps": sweeps}
+            name = f"effectivity in time, {count} steps, {sweeps} sweep{'s' * (sweeps != 1)}"
+            found.append(Row(name, float(np.median(effectivity)), "", None, "<=", detail))
+            if sweeps in ratios:
+                ratios[sweeps].append(float(np.median(effectivity)))
+    growth = ratios[1][1] / ratios[1][0]
+    detail = {"without a sweep": ratios[0][1] / ratios[0][0]}
+    found.append(Row("growth of the effectivity with the number of steps", growth, "x", 1.25, "<=", detail))
+    return found
+
+
+def costs(quick: bool) -> list[Row]:
+    """CPU time of limits over that of solving the same trajectories."""
+    count = 20 if quick else 50
+    cases = {
+        "grid": Stepped(Heat(16 if quick else 64), Stepping(1.0 / count, count)),
+        "triangles": Stepped(Heat(8 if quick else 32, elements="triangles"), Stepping(1.0 / count, count)),
+        "module, cooling changes at each step": PowerModuleTransient(32, 0.02, count, every=1, piece=0.02),
+    }
+    found = []
+    for name, problem in cases.items():
+        mu = problem.parameters.sample(range(2 if quick else 8), 0)
+        fields = problem.solve(mu)
+        prediction = answered(problem, mu, 1.001 * fields.reshape(*fields.shape[:2], -1))
+        certificates = [SpaceTimeCertificate(problem, sweeps) for sweeps in (0, 1, 2)]
+        for certificate in certificates:
+            certificate.bound(prediction.take(slice(0, 1)))
+        spent = {"solve": [], **{c.sweeps: [] for c in certificates}}
+        for _ in range(1 if quick else 3):
+            spent["solve"].append(_seconds(lambda p=problem, m=mu: p.solve(m)))
+            for certificate in certificates:
+                spent[certificate.sweeps].append(_seconds(lambda c=certificate, p=prediction: c.bound(p)))
+        least = {key: min(values) for key, values in spent.items()}
+        for sweeps in (0, 1):
+            detail = {"seconds": least, "dofs": problem.space.size, "steps": count, "batch": len(prediction)}
+            ratio = least[sweeps] / least["solve"]
+            found.append(
+                Row(f"cost of limits in time over a solve, {name}, {sweeps} sweeps", ratio, "x", detail=detail)
+            )
+    return found
+
+
+def _seconds(work: object) -> float:
+    begin = process_time()
+    work()  # type: ignore[operator]
+    return process_time() - begin
+
+
+def coverages(quick: bool, seed: int) -> list[Row]:
+    """Coverage for each lead time and for all together, calibrations and tests drawn afresh in each repeat."""
+    problem = Stepped(Heat(12, 1), Stepping(0.025, 40, "crank-nicolson", every=8))
+    learned = Learned(problem, nw.generate(problem, 40, seed=seed), seed)
+    repeats, size, tests = 5 if quick else 200, 40, 50
+    pool = nw.generate(problem, repeats * (size + tests), seed=seed + 1)
+    errors = _errors(problem, learned, pool)
+    found = []
+    for level in (0.8, 0.9, 0.95):
+        for together in (False, True):
+            # all times together choose their profile on a third of the runs
+            calibrated = size - size // 3 if together else size
+            if calibrated < level / (1 - level):
+                continue
+            shares = []
+            for repeat in range(repeats):
+                first = repeat * (size + tests)
+                runs = pool.take(np.arange(first, first + size))
+                certificate = calibrate_lead_times(learned, runs, level, together=together, seed=repeat)
+                inside = errors[first + size : first + size + tests] <= certificate.limits[FIELD]
+                shares.append(inside.all(axis=1).mean() if together else inside.mean(axis=0))
+            found.append(_coverage(level, calibrated, tests, np.array(shares), together, quick))
+    return found
+
+
+def _coverage(level: float, calibrated: int, tests: int, shares: Real, together: bool, quick: bool) -> Row:
+    """The distance from the expected coverage in standard deviations of the beta-binomial law, the worst lead time."""
+    rank = int(np.ceil((calibrated + 1) * level))
+    expected = rank / (calibrated + 1)
+    variance = expected * (1 - expected) / (calibrated + 2)
+    deviation = np.sqrt((variance + (expected * (1 - expected) - variance) / tests) / len(shares))
+    means = np.atleast_1d(shares.mean(axis=0))
+    worst = float(np.abs(means - expected).max() / deviation)
+    name = f"coverage at {level:g}, {'all times together' if together else 'each lead time'}: deviations off"
+    detail = {"coverage": means.tolist(), "expected": expected, "repeats": len(shares), "calibrated on": calibrated}
+    # five lead times, the worst of them: 3.3 deviations happen by chance in one of 200 cases
+    return Row(name, worst, "sd", None if quick else 3.3, "<=", detail)
+
+
+def _errors(problem: Stepped, learned: Learned, runs: nw.Snapshots) -> Real:
+    """L² errors `(n, T)`."""
+    found = []
+    for first in range(0, len(runs), 500):
+        part = runs.take(np.arange(first, min(first + 500, len(runs))))
+        difference = learned.predict(part.mu).field - np.asarray(part.fields)
+        flat = difference.reshape(-1, problem.space.size)
+        found.append(problem.space.inner("mass").norm(flat).reshape(difference.shape[:2]))
+    return np.concatenate(found)
