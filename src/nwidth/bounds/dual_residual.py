@@ -14,9 +14,8 @@ Eng. 124 (2002), section 3, and Rozza, Huynh and Patera, Arch. Comput. Methods E
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -47,8 +46,12 @@ class Dual:
         return Dual(self.above[rows], self.below[rows], self.reason[rows], self.norm)
 
 
-#: What is prepared once for a problem: parameters to constants.
-Prepared: TypeAlias = Callable[[Mu], Dual]
+class Prepared(Protocol):
+    """What is prepared once for a problem: parameters to constants. `systems`, where the caller has them, save work."""
+
+    def __call__(self, mu: Mu, systems: Systems | None = None) -> Dual:
+        """The constants of a batch."""
+        ...
 
 
 class Constants(Storable):

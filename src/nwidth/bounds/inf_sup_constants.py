@@ -16,7 +16,7 @@ from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError, WorkError
 from nwidth.core.storable import Parts
 from nwidth.core.validation import as_mu, batch_size, select
-from nwidth.problems.base import Linear
+from nwidth.problems.base import Linear, Systems
 from nwidth.problems.stencils import Stencilled
 from nwidth.spaces.factor import restricted
 from nwidth.spaces.grid import Grid
@@ -43,7 +43,7 @@ class InfSupConstants(Constants):
     def prepare(self, problem: Linear) -> Prepared:
         work = _Matrices.of(problem)
 
-        def constants(mu: Mu) -> Dual:
+        def constants(mu: Mu, systems: Systems | None = None) -> Dual:
             mu = as_mu(mu, problem.parameters.names)
             size = batch_size(mu)
             above, reason = np.full(size, np.inf), np.full(size, "", dtype=object)
@@ -92,7 +92,7 @@ class SampledInfSup(Constants):
     def prepare(self, problem: Linear) -> Prepared:
         below = _Matrices.of(problem).below
 
-        def constants(mu: Mu) -> Dual:
+        def constants(mu: Mu, systems: Systems | None = None) -> Dual:
             mu = as_mu(mu, problem.parameters.names)
             size = batch_size(mu)
             return Dual(np.full(size, 1 / self.value), below(mu), np.full(size, "", dtype=object), self.norm)

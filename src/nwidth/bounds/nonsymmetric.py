@@ -35,7 +35,8 @@ from nwidth.bounds.metric import check_level, energy_stencils
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.storable import Parts
-from nwidth.problems.base import Linear
+from nwidth.problems.base import Linear, Systems
+from nwidth.problems.grid_stencil_systems import StencilSystems
 from nwidth.problems.stencils import Stencilled, Stencils
 from nwidth.spaces.grid import Grid
 
@@ -144,8 +145,9 @@ class FaceConstants(Constants):
         check_level(problem.space)
         x, lambda_min = energy_stencils(problem.space), problem.space.inner("energy").lambda_min
 
-        def constants(mu: Mu) -> Dual:
-            return field_of_values(problem.stencils(mu), x, lambda_min).dual
+        def constants(mu: Mu, systems: Systems | None = None) -> Dual:
+            stencils = systems.stencils if isinstance(systems, StencilSystems) else problem.stencils(mu)
+            return field_of_values(stencils, x, lambda_min).dual
 
         return constants
 

@@ -33,7 +33,7 @@ from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.storable import Parts
 from nwidth.core.validation import as_mu
-from nwidth.problems.base import Linear
+from nwidth.problems.base import Linear, Systems
 from nwidth.problems.fixed_pattern import FixedPattern
 from nwidth.spaces.factor import Pattern, minimum_degree
 
@@ -80,7 +80,7 @@ class Resonances(Constants):
             raise InputError(f"the intervals are for {len(self.mass)} free dofs; this problem has {x.shape[0]}")
         lambda_min = problem.space.inner("energy").lambda_min
 
-        def constants(mu: Mu) -> Dual:
+        def constants(mu: Mu, systems: Systems | None = None) -> Dual:
             d = _diagonals(problem, as_mu(mu, problem.parameters.names), x)
             value = self.at((d.low / self.mass).min(axis=1), (d.high / self.mass).max(axis=1)) - d.rest / lambda_min
             known = value > 0

@@ -98,7 +98,8 @@ class LinearResidualCertificate(Certificate):
         )
 
     def _piece(self, mu: Mu, v: Array, rows: Array, found: "_Found") -> None:
-        systems, dual = self.problem.systems(mu), self.prepared(mu)
+        systems = self.problem.systems(mu)
+        dual = self.prepared(mu, systems)
         v[rows] = systems.impose(v[rows])
         bounds = residual_bounds(systems, v[rows], self.metric, dual)
         found.upper[rows], found.lower[rows], found.reason[rows] = bounds.upper, bounds.lower, dual.reason

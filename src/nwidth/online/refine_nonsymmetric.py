@@ -106,7 +106,8 @@ class NonsymmetricRefiner:
         )
 
     def _part(self, mu: Mu, v: Array, rtol: float) -> "_Refined":
-        systems, dual, metric = self.problem.systems(mu), self._state.constants(mu), self._state.metric
+        systems, metric = self.problem.systems(mu), self._state.metric
+        dual = self._state.constants(mu, systems)
         stop, v = Tolerance("energy", rtol), systems.impose(v)
         if isinstance(self._chosen, RieszGMRES):
             found = self._chosen.run(systems, metric, dual, v, stop)

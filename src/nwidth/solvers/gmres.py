@@ -101,7 +101,7 @@ class RieszGMRES(Solver):
     def _piece(self, state: GMRESState, mu: Mu, start: Array | None, stop: Tolerance) -> "Piece":
         systems = state.problem.systems(mu)
         v = systems.impose(np.broadcast_to(systems.lift, systems.load.shape) if start is None else start)
-        dual = state.constants(mu) if stop.kind == "energy" else _unknown(len(v), state.norm)
+        dual = state.constants(mu, systems) if stop.kind == "energy" else _unknown(len(v), state.norm)
         return self.run(systems, state.metric, dual, v, stop)
 
     def run(self, systems: Systems, metric: Metric, dual: Dual, v: Array, stop: Tolerance) -> "Piece":
