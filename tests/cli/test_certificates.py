@@ -130,7 +130,7 @@ def test_predict_sends_only_what_misses_the_tolerance_to_the_solver(model, cases
     alone = [row["source"] == "surrogate" for row in said.json["rows"]]
     assert alone == [i != worst for i in range(3)]
     assert [row["bound"] <= tol * size[i] for i, row in enumerate(said.json["rows"])] == [True] * 3
-    assert "2 from the surrogate alone" in nwidth("predict", model, cases, "--tol", tol).out
+    assert "2 by the surrogate alone, 1 refined" in nwidth("predict", model, cases, "--tol", tol).out
 
 
 def test_predict_within_a_tolerance_needs_an_equation(plate, nwidth, tmp_path):

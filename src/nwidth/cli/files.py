@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 #: Rows of answers that are printed; a file holds them all.
 _SHOWN = 20
-_FROM = {"surrogate": "from the surrogate alone", "refined": "refined", "full order": "solved in full"}
 
 Model = Annotated[Path, typer.Argument(metavar="FILE.nwidth", help="The surrogate.")]
 Questions = Annotated[
@@ -113,9 +112,8 @@ def answer(answers: "Answers", output: Path | None, screen: Screen) -> None:
 
 def _mix(answers: "Answers") -> list[str]:
     """Where the answers came from, where that is not the surrogate alone."""
-    if set(answers.mix) <= {"surrogate"}:
-        return []
-    return [", ".join(f"{count:,} {_FROM[source]}" for source, count in answers.mix.items()) + "."]
+    mix = nw.Mix.of(answers.prediction)
+    return [f"{str(mix).capitalize()}."] if mix.refined or mix.solved else []
 
 
 def _table(answers: "Answers") -> Table:

@@ -14,6 +14,7 @@ from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous, Statistical
 from nwidth.core.prediction import Prediction, Source
+from nwidth.core.validation import batch_size
 from nwidth.io.atomic import write_atomically
 from nwidth.io.detect import detect
 from nwidth.io.model import load
@@ -22,12 +23,16 @@ from nwidth.io.readers.table import read_table
 from nwidth.online.certify import certify
 from nwidth.online.refine import refine
 from nwidth.online.wrappers import Certified, Refining
-from nwidth.problems.base import Problem
+from nwidth.problems.base import Problem, is_coercive
 from nwidth.reports.words import at_most
 from nwidth.spaces.base import ParameterSpace
 from nwidth.spaces.box import Box
+from nwidth.spaces.typical import TypicalFields
 from nwidth.study.explain import unknown
 from nwidth.surrogates.base import Surrogate
+
+#: Questions from which on it pays to measure what each way to an answer costs on this machine.
+_MANY = 400
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,10 @@ class Answers:
         """What is outside of the range, why there is no limit, and which rows did not come from the surrogate."""
         p = self.prediction
         reasons = [""] * len(p) if p.reason is None else [str(reason) for reason in p.reason]
+        met = p.stats.get("met", np.ones(len(p), dtype=bool))
+        reasons = [
+            r if ok else r or "the deadline came before the tolerance" for r, ok in zip(reasons, met, strict=True)
+        ]
         outside = self.outside or [""] * len(p)
         sources = ["" if source == Source.SURROGATE else str(source) for source in p.source]
         rows = zip(sources, outside, reasons, p.inside, strict=True)
@@ -67,6 +76,8 @@ class Answers:
                 table[f"{name} against {self.thresholds[name]:g}"] = verdicts[name]
         if not p.outputs:
             table[f"field at most off by ({p.guarantee.norm})"] = p.bound
+            if p.lower is not None:
+                table[f"field at least off by ({p.guarantee.norm})"] = p.lower
         inside = np.where(p.inside, "yes", "no")
         return table | {"inside the range": inside, "note": np.array(self.notes, dtype=object)}
 
@@ -98,7 +109,8 @@ class Answers:
         mu = {name: values[i] for name, values in p.mu.items() if values.ndim == 1}
         known = {"inside": bool(p.inside[i]), "source": str(p.source[i])}
         known |= {} if p.lower is None else {"lower": p.lower[i]}
-        return {"mu": mu, "outputs": outputs, "bound": p.bound[i], **known}
+        lower = {} if p.lower is None else {"lower": p.lower[i]}
+        return {"mu": mu, "outputs": outputs, "bound": p.bound[i], **lower, **known}
 
     def save(self, path: Path) -> Path:
         """CSV, one row per question; or, for a name that ends in .npz, all arrays with the fields."""
@@ -118,7 +130,9 @@ class Answers:
         p = self.prediction
         arrays = {"field": p.field, "bound": p.bound, "inside": p.inside}
         arrays |= {} if p.lower is None else {"lower": p.lower}
-        arrays |= {f"mu/{name}": values for name, values in p.mu.items()}
+        arrays |= {f"mu/{name}": values for name, values in p.mu.items()} | (
+            {} if p.lower is None else {"lower": p.lower}
+        )
         for name, output in p.outputs.items():
             arrays |= {f"outputs/{name}": output.values, f"limits/{name}": output.limit}
         return arrays
@@ -149,7 +163,9 @@ def ask(
         raise InputError("a deadline ends a refinement: give rtol as well")
     mu = _read_questions(Path(questions), surrogate.parameters)
     if tol is not None:
-        prediction = _within(surrogate, problem or _equation(surrogate, model), tol).predict(mu)
+        refining = _within(surrogate, problem or _equation(surrogate, model), tol)
+        many = batch_size(mu) >= _MANY and is_coercive(refining.problem)
+        prediction = (refining.measured() if many else refining).predict(mu)
     else:
         prediction = surrogate.predict(mu)
     if rtol is not None:
@@ -268,6 +284,6 @@ def _equation(surrogate: Surrogate, model: str | Path) -> Problem:
 
 def _outside(space: ParameterSpace, prediction: Prediction) -> tuple[str, ...]:
     """What is outside of the fitted range, row by row."""
-    if isinstance(space, Box):
+    if isinstance(space, Box | TypicalFields):
         return tuple(space.describe(prediction.mu))
     return tuple("" if inside else "outside of the fitted range" for inside in prediction.inside)

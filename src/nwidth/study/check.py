@@ -29,6 +29,7 @@ from nwidth.solvers.choose import solve
 from nwidth.spaces.grid import Grid
 from nwidth.study.costs import costs
 from nwidth.study.errors import energy_errors, relative_errors, run_bounds
+from nwidth.study.field_errors import ENERGY, field_errors
 
 #: Samples that are solved on finer grids, for the error of the grid itself.
 _COMPARED = 4
@@ -205,9 +206,13 @@ def _errors(certified: Certified, problem: Problem, runs: Snapshots, prediction:
             return errors[TOGETHER], np.ones(len(fields)), certificate.guarantee.norm
         size = norm_named(certificate.norm).measure(fields, runs.space)
         return errors[FIELD], size, certificate.guarantee.norm
-    if not is_coercive(problem):
-        raise InputError("a guaranteed limit is in the energy norm; this problem has none")
-    return *energy_errors(problem, prediction.mu, fields, np.asarray(prediction.field)), "energy norm"
+    answers, norm = np.asarray(prediction.field), prediction.guarantee.norm
+    if is_coercive(problem) and norm == ENERGY:
+        return *energy_errors(problem, prediction.mu, fields, answers), norm
+    measured = [field_errors(norm, problem, prediction.mu, values) for values in (answers - fields, fields)]
+    if measured[0] is None or measured[1] is None:
+        raise InputError(f"this limit is in the {norm}, in which a study cannot measure; use certify.limit: calibrated")
+    return measured[0], measured[1], norm
 
 
 def _mesh(problem: Problem, runs: Snapshots) -> str:

@@ -16,7 +16,7 @@ from nwidth.problems.base import Coercive, Problem, is_coercive
 from nwidth.snapshots.base import Snapshots
 from nwidth.study.answers import difference_unit
 from nwidth.study.errors import run_bounds
-from nwidth.study.evidence_norms import calibrated_norm, field_errors, reference_slack
+from nwidth.study.field_errors import calibrated_norm, field_errors, reference_slack
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from nwidth.problems.cell_data import CellDiffusive
 from nwidth.problems.grid_diffusion import GridDiffusion
 from nwidth.reports.evidence import Assumption, State
 from nwidth.reports.words import at_most, deviation, plural, significant
+from nwidth.spaces.base import ParameterSpace
+from nwidth.spaces.typical import TypicalFields
 from nwidth.study.evidence_cases import Cases, Measured
 from nwidth.study.evidence_equation import equation_checks
 from nwidth.study.evidence_statistics import disjoint_checks, statistical_checks
@@ -69,9 +71,23 @@ def _cases(subject: Subject) -> Iterator[Assumption]:
         outside = int((~inside).sum())
         yield Assumption.judged("No case outside the tested range gets a limit", "limits of the unseen cases",
                                 not finite[~inside].any(), f"{outside} of {len(cases):,} outside")  # fmt: skip
+    yield from _drift(subject.certified.parameters, cases)
     yield _alone_and_together(subject.certified, cases)
     if not isinstance(cases.prediction.guarantee, Statistical):
         yield from map(_held, cases.measured)
+
+
+def _drift(space: ParameterSpace, cases: Cases) -> Iterator[Assumption]:
+    """Whether unseen fields are drawn like the training fields, where the surrogate keeps a test of that."""
+    if isinstance(space, TypicalFields):
+        p, why = space.drift(cases.mu)
+        yield Assumption.judged(
+            "The unseen fields are drawn like the training fields",
+            f"distribution of each measure of a field against training fields held out; {why}" if why else
+            "distribution of each measure of a field against training fields held out",
+            p > 0.01,
+            f"p = {significant(p)}",
+        )  # fmt: skip
 
 
 def _held(measured: Measured) -> Assumption:

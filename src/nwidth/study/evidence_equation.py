@@ -16,7 +16,7 @@ from nwidth.reports.evidence import Assumption, State
 from nwidth.reports.words import deviation, plural, significant
 from nwidth.solvers.direct import Direct
 from nwidth.spaces.base import InnerProduct
-from nwidth.study.evidence_norms import ENERGY, field_errors, reference_slack
+from nwidth.study.field_errors import ENERGY, field_errors, reference_slack
 
 #: Cases that are looked at one by one, and steps of the search for a vector that breaks a constant.
 FEW, STEPS = 4, 30

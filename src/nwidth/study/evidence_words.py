@@ -102,12 +102,13 @@ def _reached(values: Any, unit: str) -> str:
 def _law(space: ParameterSpace) -> str:
     parts = space.to_parts()
     inner = [f"{name}: {child.kind} {_options(child.to_parts().config)}" for name, child in parts.children.items()]
-    text = "; ".join([f"{space.kind} {_options(parts.config)}", *inner])
+    text = "; ".join([f"{space.kind} {_options(parts.config)}".strip(), *inner])
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 def _options(config: Mapping[str, Any]) -> str:
-    return "(" + ", ".join(f"{name} = {value}" for name, value in sorted(config.items())) + ")"
+    found = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in sorted(config.items())}
+    return "(" + ", ".join(f"{name} = {value}" for name, value in found.items()) + ")" if found else ""
 
 
 def counts_table(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nwidth._version import __version__
+from nwidth.bounds.default_constants import has_constants
 from nwidth.certificates.quantile import rank
 from nwidth.core.errors import InputError
 from nwidth.core.solution import Status
@@ -50,7 +51,8 @@ def steps_of(study: Study, watched: bool = False) -> list[Step]:
     """The steps of a checked study. Raises InputError for a combination that cannot work, before any work."""
     counts = _counts(study)
     steps = [_runs_step(study, part, count, watched) for part, count in counts.items()]
-    steps += [_fit_step(study, "train" in counts, watched), _certify_step(study, "calibrate" in counts)]
+    trained = "train" in counts
+    steps += [_fit_step(study, trained, watched), _certify_step(study, "calibrate" in counts, trained)]
     steps += [_check_step(study, counts["test"])]
     return [*steps, _report_step(study, steps)]
 
@@ -75,12 +77,13 @@ def _counts(study: Study) -> dict[str, int]:
 
 def _guaranteed(study: Study) -> bool:
     """Whether the limit is a guaranteed one."""
-    possible, wanted = is_coercive(study.problem.instance), study.file.certify.limit
-    if wanted == "guaranteed" and not possible:
+    problem, wanted = study.problem.instance, study.file.certify.limit
+    possible = is_coercive(problem)
+    if wanted == "guaranteed" and not (possible or has_constants(problem)):
         raise InputError(
             f"certify.limit is 'guaranteed', but {study.problem.kind} has no stability constant; choose 'calibrated'"
         )
-    return possible and wanted != "calibrated"
+    return wanted == "guaranteed" or (possible and wanted == "auto")
 
 
 def _runs_step(study: Study, part: str, count: int, watched: bool) -> Step:
@@ -133,18 +136,28 @@ def _fit_step(study: Study, on_runs: bool, watched: bool) -> Step:
     return Step("fit", inputs, work, needs, title=f"surrogate: {study.method.kind}")
 
 
-def _certify_step(study: Study, on_runs: bool) -> Step:
-    section = study.file.certify
+def _certify_step(study: Study, on_runs: bool, trained: bool) -> Step:
+    section, counts = study.file.certify, study.file.snapshots
 
     def work(folder: Path, upstream: Folders) -> Mapping[str, Any]:
         surrogate = load(upstream["fit"] / SURROGATE, study.kinds)
-        holdout = runs_of(study, "calibrate", study.file.snapshots.calibrate) if on_runs else None
-        certified = certify(surrogate, study.problem.instance, holdout=holdout, level=section.level, seed=study.seed)
+        holdout = runs_of(study, "calibrate", counts.calibrate) if on_runs else None
+        # limits for each stored time do not use the distance to the training runs
+        near = trained and holdout is not None and holdout.times is None
+        certified = certify(
+            surrogate,
+            study.problem.instance,
+            holdout=holdout,
+            level=section.level,
+            norm=section.norm,
+            training=runs_of(study, "train", counts.train) if near else None,
+            seed=study.seed,
+        )
         save(certified, folder / CERTIFIED)
         return {"promise": str(certified.guarantee)}
 
-    needs = ("fit", "calibrate") if on_runs else ("fit",)
-    inputs = {"level": section.level if on_runs else None, "seed": study.seed}
+    needs = ("fit", *(("calibrate",) if on_runs else ()), *(("train",) if on_runs and trained else ()))
+    inputs = {"level": section.level if on_runs else None, "norm": section.norm, "seed": study.seed}
     return Step("certify", inputs, work, needs, title="limit: " + ("calibrated" if on_runs else "guaranteed"))
 
 

@@ -36,6 +36,7 @@ class CertifySection(Strict):
 
     limit: Literal["auto", "guaranteed", "calibrated"] = "auto"
     level: float = Field(default=0.9, gt=0, lt=1)
+    norm: Literal["max", "rms", "mass", "energy", "band"] | None = None
 
 
 class RefineSection(Strict):
