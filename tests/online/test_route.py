@@ -169,15 +169,18 @@ def test_costs_of_plans_by_hand():
 
 def test_measured_costs_are_those_of_the_work(monkeypatch):
     """A clock that counts what is done, in place of seconds."""
-    clock = [0.0]
+    clock, calls = [0.0], []
     monkeypatch.setattr("nwidth.online.costs.perf_counter", lambda: clock[0])
 
     def work(mu, rows):
+        calls.append(len(rows))
         clock[0] += 3.0 + np.sum(mu["x"])
 
     x = np.array([1.0, 1.0, 2.0, 2.0, 0.5])
     line = measure_line(work, {"x": np.full(5, 2.0)}, np.arange(5), 2)
-    assert (line.fixed, line.each) == pytest.approx((3.0, 2.0))
+    assert (line.fixed, line.each) == pytest.approx((3.0, 2.0)) and calls == [5, 1, 5, 1]
+    measure_line(lambda mu, rows: calls.append(0), {"x": x}, np.arange(5), 2)
+    assert calls[4:] == [0] * 40  # work that takes no time is repeated ten times as often
     sloped = measure_slope(work, {"x": x}, np.array([10.0, 10.0, 1e3, 1e3, 0.5]), 1)
     assert (sloped.decade, sloped.usual) == pytest.approx((0.5, 2.0))
     assert sloped.single(np.array([1.0, 3.0])) == pytest.approx(sloped.each + np.array([-0.5, 0.5]))

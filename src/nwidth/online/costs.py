@@ -24,6 +24,8 @@ from nwidth.core.validation import batch_size, select
 _APART = 0.3
 #: No way costs less than this part of its usual cost, however easy the query.
 _LEAST = 0.1
+#: Seconds that a measurement should take, with at most so many times the repeats that were asked for.
+_ENOUGH, _MOST = 0.1, 10
 
 
 @dataclass(frozen=True)
@@ -132,14 +134,20 @@ Work = Callable[[Mu, Array], object]
 
 
 def measure_line(work: Work, mu: Mu, rows: Array, repeats: int) -> Line:
-    """Seconds of `work` on the chosen samples: once on all of them, once on one; the fastest of some repeats."""
+    """Seconds of `work` on the chosen samples: on all of them, and on one; the fastest of some repeats.
+
+    Work of milliseconds is repeated more often: on a machine that is shared, most of its runs are interrupted.
+    """
     if not len(rows):
         return Line(0.0, 0.0)
     middle = rows[len(rows) // 2 : len(rows) // 2 + 1]
     together, alone = [], []
-    for _ in range(max(1, repeats)):  # in turn, so that a busy moment hits both
+    spent = 0.0
+    while len(together) < repeats or (spent < _ENOUGH and len(together) < _MOST * repeats):
+        # in turn, so that a busy moment hits both
         together.append(_seconds(work, mu, rows))
         alone.append(_seconds(work, mu, middle))
+        spent += together[-1] + alone[-1]
     count, total, single = len(rows), min(together), min(alone)
     fixed = max(0.0, (count * single - total) / (count - 1)) if count > 1 else 0.0
     return Line(fixed, max(total - fixed, 0.1 * total) / count)

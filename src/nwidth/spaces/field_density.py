@@ -113,9 +113,9 @@ class FieldDensity(Storable):
             return "holds values that are not finite" + (" or not positive" if self.logarithm else "")
         if worst < 3:
             value, usual = (np.exp(value), np.exp(usual)) if self.logarithm else (value, usual)
-            return f"{name} {value:.4g}, about {usual:.4g} in the training fields"
+            return f"{name} {value:.3g}, about {usual:.3g} in the training fields"
         ratio = float(np.exp(value - usual) if worst >= len(measured) - 2 else (value / usual) ** 3)
-        return f"{name} {ratio:.2g} times that of the training fields"
+        return f"{name} {ratio:.3g} times that of the training fields"
 
     def _measured(self, values: Array) -> Real:
         seen, plain = _seen(np.asarray(values), self.logarithm)
