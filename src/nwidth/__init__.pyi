@@ -24,6 +24,7 @@ from .online.wrappers import Certified as Certified
 from .online.wrappers import Refining as Refining
 from .operators.wrap import wrap as wrap
 from .online.certify import certify as certify
+from .online.fields import certify_fields as certify_fields
 from .online.enrich import Enriching as Enriching
 from .online.enrich import enrich as enrich
 from .online.minimize import Minimum as Minimum
