@@ -74,7 +74,7 @@ def _steps(case: Case, quick: bool) -> list[Row]:
     for name, solver in {"transform CG": RieszCG(), "multigrid": Multigrid()}.items():
         solve = Prepared(solver, case.problem, Tolerance("energy", RTOL))
         warm, cold = solve(case.mu, case.answers.field), solve(case.mu)
-        ratio = warm.stats["iterations"].mean() / cold.stats["iterations"].mean()
+        ratio = float(warm.stats["iterations"].mean() / cold.stats["iterations"].mean())
         detail = {
             "warm": warm.stats["iterations"].mean(),
             "cold": cold.stats["iterations"].mean(),

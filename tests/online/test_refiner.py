@@ -82,6 +82,9 @@ def test_each_sample_goes_where_it_is_cheaper():
     SEEN.clear()
     certified = ResidualCertificate(PROBLEM).bound(near)
     assert refiner.refine(certified, 1e-6).stats["iterations"].max() < 8 and SEEN == [6]
+    SEEN.clear()
+    refiner.refine(certified, 2e-3)
+    assert not SEEN
     mixed = np.where(np.arange(6)[:, None, None] < 3, near.field, answers(1.0).field)
     SEEN.clear()
     both = uncertified(MU, mixed, PROBLEM.space, np.ones(6, bool))

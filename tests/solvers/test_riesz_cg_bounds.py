@@ -84,6 +84,16 @@ def test_without_a_load_or_with_a_tiny_one_the_bound_holds():
         assert bounded(solver.solve(solver.prepare(problem), MU, None, NEVER), exact)
 
 
+def test_a_residual_that_has_drifted_is_counted():
+    """From a huge start the recursive residual goes on falling where the true one has met rounding."""
+    problem = DenseProblem(size=40, contrast=20.0)
+    exact = Exact(problem, MU)
+    for steps in (40, 80, 160):
+        solver = RieszCG(max_iterations=steps, restarts=1)
+        solution = solver.solve(solver.prepare(problem), MU, starts(exact, 0, 1e10), Tolerance("energy", 1e-30))
+        assert bounded(solution, exact) and (exact.error(solution.field) > 1e-9).all()
+
+
 def test_a_riesz_map_that_is_not_exact_is_noticed(monkeypatch):
     problem = DenseProblem(size=30, contrast=20.0)
     exact, state = Exact(problem, MU), RieszCG().prepare(problem)
