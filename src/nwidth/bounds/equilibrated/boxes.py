@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from nwidth.bounds.equilibrated._plane import squares, tau
 from nwidth.bounds.equilibrated.majorant import EPS, Majorant
 from nwidth.core.arrays import Array, Real
 
@@ -79,11 +80,15 @@ class Boxes:
         pick = np.maximum if largest else np.minimum
         return reduce(lambda x, axis: pick(*_ends(x, axis)), range(1, self.dim + 1), values)
 
+    def line(self) -> tuple[Real, Real]:
+        """Nodes and weights of the rule along one direction, on (0, 1)."""
+        nodes, weights = np.polynomial.legendre.leggauss(3 if self.between == "linear" else 2)
+        return (nodes + 1) / 2, weights / 2
+
     def gauss(self) -> list[tuple[float, tuple[float, ...]]]:
         """Weights and places of a rule that integrates every integrand here exactly."""
         # 1/a is multilinear (as bounded), a ∇v has degree 2 in the other directions: 1 + 2·2 = 5; constant: 2
-        nodes, weights = np.polynomial.legendre.leggauss(3 if self.between == "linear" else 2)
-        line = list(zip(weights / 2, (nodes + 1) / 2, strict=True))
+        line = list(zip(*self.line()[::-1], strict=True))
         return [
             (float(np.prod([w for w, _ in p])), tuple(float(s) for _, s in p)) for p in product(line, repeat=self.dim)
         ]
@@ -128,6 +133,10 @@ def outflow(flux: Flux, boxes: Boxes) -> Real:
 
 def energy(v: Real, boxes: Boxes) -> Real:
     """`‖v‖_a`, `(B,)`, for nodal values of a field of any level; an upper bound but for rounding."""
+    if boxes.dim == 2:
+        hx, hy = boxes.spacings
+        total = squares(_solid(v), _solid(boxes.a), boxes.between == "linear", hx, hy, *boxes.line()) * boxes.volume
+        return np.asarray(np.sqrt(total))
     total = np.zeros(len(v))
     for weight, place in boxes.gauss():
         a = boxes.at(boxes.a, place)
@@ -142,45 +151,69 @@ def majorant(v: Real, flux: Flux, boxes: Boxes, groups: tuple[Array, ...] | None
     The balance is taken over single cells, or over bricks of cells: `groups` holds the first cell of each in every
     direction.
     """
+    gap, least, size = _tau_plane(v, flux, boxes) if boxes.dim == 2 else _tau(v, flux, boxes)
+    oscillation, rest = _balance(flux, boxes, groups)
+    cells = _grouped(gap, groups).reshape(len(v), -1) * boxes.volume
+    noise = _OPERATIONS * EPS * np.sqrt(boxes.volume * size)
+    return Majorant.of(np.sqrt(cells), np.sqrt(np.maximum(least, 0.0) * boxes.volume), oscillation, rest, noise)
+
+
+def _tau_plane(v: Real, flux: Flux, boxes: Boxes) -> tuple[Real, Real, Real]:
+    gap, (hx, hy), (x, y) = np.empty((len(v), *boxes.cells)), boxes.spacings, flux
+    linear = boxes.between == "linear"
+    return gap, *tau(_solid(v), _solid(x), _solid(y), _solid(boxes.a), linear, hx, hy, *boxes.line(), gap)
+
+
+def _tau(v: Real, flux: Flux, boxes: Boxes) -> tuple[Real, Real, Real]:
+    """Over the volume of a cell: `‖τ‖²` on every cell, bounded from above `(B, *M)`; a lower bound of their sum `(B,)`;
+    and the size of what is squared, `(B,)`, for its rounding."""
     gap, least = np.zeros((len(v), *boxes.cells)), np.zeros(len(v))
     inverse, middle = 1.0 / boxes.a, boxes.middle(boxes.a)
     for weight, place in boxes.gauss():
         a = boxes.at(boxes.a, place)
-        square = sum(
+        square = weight * sum(
             ((1 - s) * low + s * high + a * gradient(v, boxes, k, place)) ** 2
             for k, s in enumerate(place)
             for low, high in [_ends(flux[k], k + 1)]
         )
-        gap += weight * boxes.volume * boxes.at(inverse, place) * square
+        gap += boxes.at(inverse, place) * square
         # 1/a lies between its interpolant and its tangent in the middle, and both are multilinear
-        least += weight * boxes.volume * _total((2 - a / middle) / middle * square)
-    oscillation, rest = _balance(flux, boxes, groups)
-    cells = _grouped(gap, groups).reshape(len(v), -1)
-    return Majorant.of(np.sqrt(cells), np.sqrt(np.maximum(least, 0.0)), oscillation, rest, _noise(v, flux, boxes))
+        least += _total((2 - a / middle) / middle * square)
+    high, low = boxes.extreme(boxes.a, True), boxes.extreme(boxes.a, False)
+    level = reduce(lambda x, axis: np.maximum(*_ends(x, axis)), range(1, boxes.dim + 1), np.abs(v))
+    size = np.zeros(len(v))
+    for k, q in enumerate(flux):
+        sizes = np.maximum(*_ends(np.abs(q), k + 1))
+        size += _total((sizes + 2 * high * level / boxes.spacings[k]) ** 2 / low)
+    return gap, least, size
 
 
 def _balance(flux: Flux, boxes: Boxes, groups: tuple[Array, ...] | None) -> tuple[Real, Real]:
     """`osc_K` of every piece `(B, K)`, and `C_F ‖mean(f - ∇·σ)‖ / √a_min` `(B,)` with rounding."""
-    left = outflow(flux, boxes)
-    square, source = np.zeros_like(left), boxes.volume * boxes.middle(boxes.f)
-    divergence = left / boxes.volume
-    for weight, place in boxes.gauss():
-        square += weight * boxes.volume * (boxes.at(boxes.f, place) - divergence) ** 2
+    left, source = outflow(flux, boxes), boxes.volume * boxes.middle(boxes.f)
     sizes, longest = _pieces(boxes, groups)
     size = sum(np.abs(low) + np.abs(high) for k, q in enumerate(flux) for low, high in [_ends(q, k + 1)])
     faces = boxes.volume / min(boxes.spacings)
     scale = _grouped(_OPERATIONS * EPS * (size * faces + np.abs(source)), groups)
     rest = _grouped(source - left, groups)
-    spread = np.sqrt(np.maximum(_grouped(square, groups) - rest**2 / sizes, 0.0))
-    # the square is computed with cancellation: below the root of its rounding it is nothing but that
-    spread = spread + np.sqrt(_OPERATIONS * EPS) * np.abs(rest) / np.sqrt(sizes) + scale / np.sqrt(sizes)
-    if boxes.between == "constant" and groups is None:
-        spread = np.zeros_like(spread)  # f - ∇·σ is one number in each cell
-    weakest = _grouped(boxes.extreme(boxes.a, False), groups, np.minimum)
-    oscillation = longest / np.pi * spread / np.sqrt(weakest)
     total = np.sqrt(_total((np.abs(rest) + scale) ** 2 / sizes))
     smallest = boxes.a.reshape(len(left), -1).min(axis=1)
+    oscillation = np.zeros_like(rest)
+    if boxes.between == "linear" or groups is not None:  # else f - ∇·σ is one number in each piece
+        weakest = _grouped(boxes.extreme(boxes.a, False), groups, np.minimum)
+        oscillation = longest / np.pi * (_spread(left, boxes, groups, rest, sizes) + scale / np.sqrt(sizes))
+        oscillation /= np.sqrt(weakest)
     return oscillation.reshape(len(left), -1), boxes.friedrichs * total / np.sqrt(smallest)
+
+
+def _spread(left: Real, boxes: Boxes, groups: tuple[Array, ...] | None, rest: Real, sizes: Real) -> Real:
+    """`‖f - ∇·σ - mean‖` on every piece."""
+    square, divergence = np.zeros_like(left), left / boxes.volume
+    for weight, place in boxes.gauss():
+        square += weight * boxes.volume * (boxes.at(boxes.f, place) - divergence) ** 2
+    square = np.maximum(_grouped(square, groups) - rest**2 / sizes, 0.0)
+    # the difference cancels: below the root of its rounding it is nothing but that
+    return np.sqrt(square) + np.sqrt(_OPERATIONS * EPS / sizes) * np.abs(rest)
 
 
 def _pieces(boxes: Boxes, groups: tuple[Array, ...] | None) -> tuple[Real, Real]:
@@ -200,15 +233,9 @@ def _grouped(values: Real, groups: tuple[Array, ...] | None, pick: np.ufunc = np
     return values
 
 
-def _noise(v: Real, flux: Flux, boxes: Boxes) -> Real:
-    """A bound of the rounding in ‖τ‖: that of its integrand, cell by cell."""
-    high, low = boxes.extreme(boxes.a, True), boxes.extreme(boxes.a, False)
-    level = reduce(lambda x, axis: np.maximum(*_ends(x, axis)), range(1, boxes.dim + 1), np.abs(v))
-    square = np.zeros_like(high)
-    for k, q in enumerate(flux):
-        sizes = np.maximum(*_ends(np.abs(q), k + 1))
-        square += (sizes + 2 * high * level / boxes.spacings[k]) ** 2
-    return _OPERATIONS * EPS * np.sqrt(boxes.volume * _total(square / low))
+def _solid(values: Real) -> Real:
+    """For compiled loops, which would be compiled once more for every other layout."""
+    return np.require(values, np.float64, ["C_CONTIGUOUS", "WRITEABLE"])
 
 
 def _ends(values: Real, axis: int) -> tuple[Real, Real]:

@@ -78,8 +78,9 @@ class GridEquilibration(Equilibration):
         fine, other = halved(grid.unflatten(v)), halved(grid.unflatten(nearest))
         groups, best, steps = None, other, np.zeros(len(v), dtype=int)
         if self.flux == "local":
-            flux, groups = local_flux(grid.unflatten(nearest), boxes, scheme), control_volumes(grid)
-            flux = relaxed_flux(other, flux, boxes, self.sweeps)
+            flux = relaxed_flux(other, local_flux(grid.unflatten(nearest), boxes, scheme), boxes, self.sweeps)
+            # data that is linear is balanced over control volumes, data that is constant in every part of them too
+            groups = control_volumes(grid) if self.between == "linear" else None
         else:
             solved = global_flux(other, boxes, self.accuracy, self.limit)
             flux, best, steps = solved.flux, solved.field, solved.steps
