@@ -155,6 +155,20 @@ def test_where_the_operator_is_the_reference_the_limit_is_the_error(scheme):
     np.testing.assert_allclose(answer.stats["energy"], energy, rtol=1e-8)
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_steady_error_in_the_slowest_mode_has_its_own_size_as_the_limit(scheme):
+    """A = κ X, and an error in the mode that decays slowest: every inequality of the direct limit is an equality."""
+    problem = heat(5, "grid", 60, 0.5, scheme)
+    mu = problem.parameters.sample(range(2), 3) | {"slope": np.zeros(2)}
+    mode = np.prod(np.sin(np.pi * problem.space.points()), axis=1)
+    fields = problem.solve(mu).reshape(2, 60, -1) + 1e-3 * mode
+    answer, error, _ = judged(problem, mu, fields, sweeps=0)
+    # from the second step on the residual is that of a steady error; Crank-Nicolson hardly forgets the first step
+    assert (error <= answer.stats["in time"]).all()
+    if scheme == "implicit-euler":
+        np.testing.assert_allclose(answer.stats["in time"][:, -1], error[:, -1], rtol=1e-6)
+
+
 def test_each_sweep_gains_a_factor():
     """Contrast 1 + s: the interval around the error shrinks by (β - α) / (β + α) = 3/5 or better in each sweep."""
     problem = heat(5, "grid", 20, 0.02)
