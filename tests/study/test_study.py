@@ -111,7 +111,7 @@ class Half(Certificate):
 
     def bound(self, prediction):
         whole = self.inner.bound(prediction)
-        return type(whole)(**{**vars(whole), "bound": 0.5 * whole.bound})
+        return type(whole)(**{**vars(whole), "bound": 0.5 * whole.bound, "lower": None})
 
     def to_parts(self):
         return self.inner.to_parts()
