@@ -92,7 +92,8 @@ SWEEPS = (
         "Navier-Stokes ν = 1e-3", "navier_stokes", 64, 500, 100,
         theirs=((8, 8), (12, 8), (8, 12), (12, 12), (8, 16), (12, 16), (16, 16)),
         plain=((4, 8), (6, 8), (4, 12), (6, 12), (4, 16), (6, 16), (8, 16)),
-        small=(("FFNO", 8, 16, 4), ("FFNO", 12, 16, 4), ("FFNO", 12, 24, 4)), published=414_517, target=3.0, their_rate=2e-2,
+        small=(("FFNO", 8, 16, 4), ("FFNO", 12, 16, 4), ("FFNO", 12, 24, 4)), published=414_517, target=3.0,
+        their_rate=2e-2,
     ),
 )  # fmt: skip
 QUICK = (
