@@ -34,7 +34,7 @@ _BLOCKS = (3, 5, 8, 16, 32)
 #: Principal components are found on at most so many nodes; the other measures look at all of them.
 _NODES = 2500
 #: The largest of few scores is a noisy limit: `1 + _ROOM / √n` times it.
-_ROOM = 1.25
+_ROOM = 2.0
 #: Deviations below this part of the fields' own count as this: a value that never varies may still be rounded.
 _FLOOR = 1e-4
 _STREAM = 2**31 + 7  # samples and epochs count from 0
