@@ -30,7 +30,7 @@ from nwidth.spaces.grid import Grid
 #: Cases that are drawn, solved and bounded together.
 _BATCH = 500
 #: The effectivity is looked at where the error is above this part of the norm: below, rounding is what is bounded.
-_VISIBLE = 1e-6
+_VISIBLE = 1e-5
 
 Draw = Callable[[np.random.Generator, int], dict[str, Array]]
 

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skfem import MeshTet, MeshTri
 
+import nwidth as nw
 from nwidth.bounds.friedrichs import box_constant, mass_constant
 from nwidth.bounds.mesh_friedrichs import path_bound, scalar_space, stiffness_lambda_min
-from nwidth.bounds.norms import MassNorm
+from nwidth.bounds.norms import MassNorm, chebyshev
 from nwidth.bounds.residual import Residual
 from nwidth.core.errors import InputError
 from nwidth.problems.base import SparseSystems, Stability, System
+from nwidth.problems.darcy import Darcy
 from nwidth.problems.thermal_block import ThermalBlock
 from nwidth.spaces.algebraic import Algebraic
 from nwidth.spaces.factor import restricted
@@ -140,6 +142,44 @@ def test_l2_bounds_hold_and_are_no_looser_than_friedrichs(size, seed, contrast, 
     plain = norm.root * (found.dual.upper + found.noise)[0] / stability.lower[0]
     assert upper <= plain * (1 + 1e-12)
     assert lower > 0 or contrast > 10 or abs(exponent) > 90
+
+
+@pytest.mark.parametrize("kind, loose", [("smooth", 1.4), ("rough", 4.0)])
+def test_a_correction_makes_l2_limits_sharp_at_contrast_four(kind, loose):
+    """The table of the page: Friedrichs on the energy bound, the representer, the correction."""
+    problem = Darcy(resolution=64)
+    mu = problem.parameters.sample(range(4), seed=0)
+    space, systems, stability = problem.space, problem.systems(mu), problem.constant(mu)
+    u = space.flatten(nw.solve(problem, mu).field)
+    x = np.linspace(0, 1, 65)
+    bump = (np.sin(np.pi * x)[:, None] * np.sin(2 * np.pi * x)).ravel()
+    noise = np.random.default_rng(0).normal(size=u.shape)
+    v = systems.impose(u + (1e-2 * bump if kind == "smooth" else 1e-3 * noise))
+    energy = space.inner("energy")
+    norm, found = MassNorm.of(space, energy), Residual.of(systems, v, energy)
+    true = norm.mass.norm(u - v)
+    upper, lower = norm.bounds(systems, v, found, stability)
+    assert (lower <= true * (1 + 1e-4)).all() and (true <= upper).all()
+    assert (upper <= loose * true).all() and (lower >= true / loose).all()
+    alone = norm.upper(found, stability)
+    friedrichs = norm.root * found.dual.upper / stability.lower
+    assert (alone >= 2 * upper).all() and (friedrichs >= 1.25 * alone).all()
+
+
+def test_chebyshev_falls_as_fast_as_its_theory():
+    space, a, stability, rng = random_case(30, 1, 25.0)
+    error = rng.normal(size=30)
+    systems = SparseSystems([System(sp.csr_array(a), a @ error, space.free, np.zeros(30))])
+    inner = space.inner("energy")
+    found = Residual.of(systems, np.zeros((1, 30)), inner)
+    root = np.sqrt(stability.upper / stability.lower)[0]
+    rate = (root - 1) / (root + 1)
+    for steps in (1, 2, 5, 10):
+        w, later = chebyshev(systems, np.zeros((1, 30)), found, inner, stability, steps)
+        left = np.linalg.norm(la.cholesky(inner.matrix.toarray()) @ (error - w[0]))
+        start = np.linalg.norm(la.cholesky(inner.matrix.toarray()) @ error)
+        assert left <= 1.001 * start * 2 * rate**steps / (1 + rate ** (2 * steps))
+        np.testing.assert_allclose(later.r[0], a @ (error - w[0]), atol=1e-12)
 
 
 def test_l2_is_known_exactly_where_the_coefficient_is_constant():

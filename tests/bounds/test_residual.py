@@ -111,6 +111,20 @@ def test_dual_norm_is_an_upper_bound_for_an_inexact_riesz_map():
     np.testing.assert_allclose(dual_norm_upper(inner, r), exact, rtol=1e-10)
 
 
+@pytest.mark.parametrize("factor", [0.7, 0.99, 1.3])
+@pytest.mark.parametrize("contrast", [1.0 + 1e-6, 4.0])
+def test_a_sloppy_riesz_map_costs_sharpness_and_nothing_else(factor, contrast):
+    problem = DenseProblem(size=20, contrast=contrast)
+    sloppy = problem.space.inner("energy")
+    sloppy._inverse = factor * sloppy._inverse
+    exact = problem.exact(MU)
+    v = exact + np.where(problem.space.free, np.random.default_rng(0).normal(size=exact.shape), 0.0)
+    error = problem.energy_error(MU, exact, v)
+    found = energy_bounds(problem.systems(MU), v, sloppy, problem.constant(MU))
+    assert (found.lower <= error * (1 + 1e-9)).all() and (error <= found.upper * (1 + 1e-9)).all()
+    assert not found.disproved.any()
+
+
 def test_bound_near_the_floor_against_extended_precision():
     """Perturbations of 1e-16: the float64 residual is noise, the bound must still cover the true error."""
     problem = DenseProblem(size=15, contrast=1e4)

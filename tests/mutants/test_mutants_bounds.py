@@ -33,7 +33,7 @@ MUTANTS = [
         "bounds/residual.py",
         "return dual.energy * np.sqrt(square) + dual.rest",
         "return dual.energy * np.sqrt(square)",
-        (*LIMITS, "-k", "random"),
+        (*ENERGY, "-k", "sloppy"),
     ),
     Mutant(
         "a chord without the rounding of the residual",
@@ -101,15 +101,22 @@ MUTANTS = [
     Mutant(
         "L2 without Friedrichs' constant",
         "bounds/norms.py",
-        "direct = middle * self._norm(found.z, dual) + half * self.root * dual.energy + rest",
-        "direct = middle * self._norm(found.z, dual) + half * dual.energy + rest",
+        "direct = middle * self._norms(found.z)[1] + half * self.root * dual.energy + rest",
+        "direct = middle * self._norms(found.z)[1] + half * dual.energy + rest",
         NORMS,
     ),
     Mutant(
         "L2 from the representer alone",
         "bounds/norms.py",
-        "direct = middle * self._norm(found.z, dual) + half * self.root * dual.energy + rest",
-        "direct = middle * self._norm(found.z, dual) + rest",
+        "direct = middle * self._norms(found.z)[1] + half * self.root * dual.energy + rest",
+        "direct = middle * self._norms(found.z)[1] + rest",
+        NORMS,
+    ),
+    Mutant(
+        "a correction whose own error is not counted",
+        "bounds/norms.py",
+        "np.fmin(upper, high + rest), np.fmax(lower, (low - rest)",
+        "np.fmin(upper, high), np.fmax(lower, (low)",
         NORMS,
     ),
     Mutant(

@@ -137,11 +137,12 @@ class ResidualCertificate(Certificate):
         space, systems, stability = self.problem.space, self.problem.systems(mu), self.problem.constant(mu)
         v = systems.impose(space.flatten(given[rows]).astype(np.float64))
         finite: Mask = np.asarray(np.isfinite(v).all(axis=1))
-        residual = Residual.of(systems, np.where(finite[:, None], v, systems.lift), self.inner)
+        judged = np.where(finite[:, None], v, systems.lift)
+        residual = Residual.of(systems, judged, self.inner)
         energy = residual.energy(systems, self.inner, stability)
         upper, lower = energy.upper, energy.lower
         if self.mass is not None:
-            upper, lower = self.mass.upper(residual, stability), self.mass.lower(systems, residual, stability)
+            upper, lower = self.mass.bounds(systems, judged, residual, stability)
         upper, lower = np.where(energy.disproved, np.inf, upper), np.where(energy.disproved, 0.0, lower)
         reason = _reasons(finite, stability.lower > 0, _solvable(space, systems), energy, upper)
         good = reason == ""
