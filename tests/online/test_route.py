@@ -167,25 +167,24 @@ def test_costs_of_plans_by_hand():
     np.testing.assert_allclose(decades_of(np.array([0.1, 1.0, 1e3, np.inf])), [0, 0, 3, 16])
 
 
-def test_measured_costs_are_those_of_the_work(monkeypatch):
+def test_measured_costs_are_those_of_the_work():
     """A clock that counts what is done, in place of seconds."""
     clock, calls = [0.0], []
-    monkeypatch.setattr("nwidth.online.costs.perf_counter", lambda: clock[0])
 
     def work(mu, rows):
         calls.append(len(rows))
         clock[0] += 3.0 + np.sum(mu["x"])
 
     x = np.array([1.0, 1.0, 2.0, 2.0, 0.5])
-    line = measure_line(work, {"x": np.full(5, 2.0)}, np.arange(5), 2)
+    line = measure_line(work, {"x": np.full(5, 2.0)}, np.arange(5), 2, lambda: clock[0])
     assert (line.fixed, line.each) == pytest.approx((3.0, 2.0)) and calls == [5, 1, 5, 1]
-    measure_line(lambda mu, rows: calls.append(0), {"x": x}, np.arange(5), 2)
+    measure_line(lambda mu, rows: calls.append(0), {"x": x}, np.arange(5), 2, lambda: clock[0])
     assert calls[4:] == [0] * 40  # work that takes no time is repeated ten times as often
-    sloped = measure_slope(work, {"x": x}, np.array([10.0, 10.0, 1e3, 1e3, 0.5]), 1)
+    sloped = measure_slope(work, {"x": x}, np.array([10.0, 10.0, 1e3, 1e3, 0.5]), 1, lambda: clock[0])
     assert (sloped.decade, sloped.usual) == pytest.approx((0.5, 2.0))
     assert sloped.single(np.array([1.0, 3.0])) == pytest.approx(sloped.each + np.array([-0.5, 0.5]))
     assert sloped.single(np.array([-1e3])) == pytest.approx(0.1 * sloped.each)
-    alike = measure_slope(work, {"x": x}, np.full(5, 0.5), 1)
+    alike = measure_slope(work, {"x": x}, np.full(5, 0.5), 1, lambda: clock[0])
     assert alike.decade == 0.0 and alike.each > 0
 
 
@@ -292,3 +291,18 @@ def test_a_reduced_basis_is_judged_from_its_coefficients():
     np.testing.assert_array_equal(routed.source == Source.SURROGATE, found <= 1e-3)
     loose = nw.Refining(refining.certified, problem, 0.9).predict(mu)
     assert isinstance(loose.values, Reduced) and (loose.stats["relative"] <= 0.9).all()
+
+
+def test_a_problem_without_symmetry_is_refined_in_its_own_way():
+    problem = nw.problems.get("advection_diffusion", resolution=12)
+    mu = problem.parameters.sample(range(4), seed=0)
+    runs = nw.generate(problem, 30, seed=1)
+    certified = nw.certify(nw.rb.PODRegression(modes=3).fit(runs), problem)
+    refining = nw.Refining(certified, problem, 1e-6)
+    answer, truth = refining.predict(mu), DIRECT.solve(DIRECT.prepare(problem), mu).field
+    np.testing.assert_allclose(answer.field, truth, atol=1e-4 * np.abs(truth).max())
+    assert (answer.source == Source.REFINED).all() and isinstance(answer.guarantee, nw.Rigorous)
+    with pytest.raises(nw.InputError, match="costs are for problems with a stability constant"):
+        nw.Refining(certified, problem, RTOL, costs=costs([1.0]))
+    with pytest.raises(nw.InputError, match="nothing to measure"):
+        refining.measured()

@@ -9,6 +9,7 @@ import nwidth as nw
 from nwidth.core.storable import fingerprint
 from nwidth.problems.darcy import Darcy
 from nwidth.spaces.box import Box
+from nwidth.spaces.frames import Frames
 from nwidth.spaces.joint import Joint
 from nwidth.spaces.periodic_field import PeriodicField
 from nwidth.spaces.random_field import LogNormalField, TwoValuedField
@@ -64,6 +65,18 @@ def test_a_periodic_grid_has_one_end():
     fine = law.at(48).sample(range(400, 430), seed=0)
     coarse = law.sample(range(400, 430), seed=0)
     np.testing.assert_array_equal(typical.on(law.at(48)).contains(fine), typical.contains(coarse))
+
+
+def test_axes_that_do_not_grow():
+    """Recorded frames: the axis of times, here of one, stays while the grid is refined."""
+    frames, finer = Frames("past", (9, 9), (0.0,)), Frames("past", (17, 17), (0.0,))
+    values = np.random.default_rng(0).standard_normal((150, 1, 17, 17))
+    typical = typical_set(frames, {"past": values[:, :, ::2, ::2]})
+    assert isinstance(typical, TypicalFields)
+    np.testing.assert_array_equal(
+        typical.on(finer).contains({"past": values}), typical.contains({"past": values[:, :, ::2, ::2]})
+    )
+    assert typical.on(finer).contains({"past": 9 * values}).sum() == 0
 
 
 def test_what_stays_as_it_is():

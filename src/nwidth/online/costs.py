@@ -131,9 +131,11 @@ def decades_of(excess: Real) -> Real:
 
 #: Work on a batch of parameters, with what belongs to each of its samples.
 Work = Callable[[Mu, Array], object]
+#: Seconds from some beginning.
+Clock = Callable[[], float]
 
 
-def measure_line(work: Work, mu: Mu, rows: Array, repeats: int) -> Line:
+def measure_line(work: Work, mu: Mu, rows: Array, repeats: int, clock: Clock = perf_counter) -> Line:
     """Seconds of `work` on the chosen samples: on all of them, and on one; the fastest of some repeats.
 
     Work of milliseconds is repeated more often: on a machine that is shared, most of its runs are interrupted.
@@ -145,19 +147,19 @@ def measure_line(work: Work, mu: Mu, rows: Array, repeats: int) -> Line:
     spent = 0.0
     while len(together) < repeats or (spent < _ENOUGH and len(together) < _MOST * repeats):
         # in turn, so that a busy moment hits both
-        together.append(_seconds(work, mu, rows))
-        alone.append(_seconds(work, mu, middle))
+        together.append(_seconds(work, mu, rows, clock))
+        alone.append(_seconds(work, mu, middle, clock))
         spent += together[-1] + alone[-1]
     count, total, single = len(rows), min(together), min(alone)
     fixed = max(0.0, (count * single - total) / (count - 1)) if count > 1 else 0.0
     return Line(fixed, max(total - fixed, 0.1 * total) / count)
 
 
-def measure_slope(work: Work, mu: Mu, excess: Real, repeats: int) -> Line:
+def measure_slope(work: Work, mu: Mu, excess: Real, repeats: int, clock: Clock = perf_counter) -> Line:
     """The line of samples that miss the tolerance, and how it rises with the decades that they miss it by."""
     rows = np.flatnonzero(excess > 1)
     rows = rows if len(rows) else np.arange(batch_size(mu))
-    line = measure_line(work, mu, rows, repeats)
+    line = measure_line(work, mu, rows, repeats, clock)
     decades = decades_of(excess)
     ordered = rows[np.argsort(decades[rows], kind="stable")]
     easy, hard = ordered[: len(rows) // 2], ordered[len(rows) // 2 :]
@@ -165,15 +167,15 @@ def measure_slope(work: Work, mu: Mu, excess: Real, repeats: int) -> Line:
     apart = float(decades[hard].mean() - decades[easy].mean()) if len(easy) else 0.0
     if apart < _APART:
         return Line(line.fixed, line.each, 0.0, usual)
-    first, second = (measure_line(work, mu, half, repeats) for half in (easy, hard))
+    first, second = (measure_line(work, mu, half, repeats, clock) for half in (easy, hard))
     return Line(line.fixed, line.each, max(0.0, second.each - first.each) / apart, usual)
 
 
-def _seconds(work: Work, mu: Mu, rows: Array) -> float:
+def _seconds(work: Work, mu: Mu, rows: Array, clock: Clock) -> float:
     part = select(mu, rows)
-    begin = perf_counter()
+    begin = clock()
     work(part, rows)
-    return perf_counter() - begin
+    return clock() - begin
 
 
 def here() -> dict[str, str]:

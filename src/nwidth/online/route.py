@@ -15,7 +15,7 @@ from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
 from nwidth.core.prediction import Prediction, Reduced, Source, uncertified
 from nwidth.core.solution import Solution, Tolerance
 from nwidth.core.validation import as_mu, batch_size, select
-from nwidth.online.costs import CostModel, Work, here, measure_line, measure_slope
+from nwidth.online.costs import Clock, CostModel, Work, here, measure_line, measure_slope
 from nwidth.online.join import joined
 from nwidth.online.reduced_relative import relative_of_reduced
 from nwidth.problems.base import Coercive
@@ -107,20 +107,20 @@ class Router:
         rest = select(mu, slice(probed, size))
         return joined([first, self._planned(self.costs.plan(size - probed, excess), rest)])
 
-    def measure(self, mu: Mu, repeats: int) -> CostModel:
+    def measure(self, mu: Mu, repeats: int, clock: Clock) -> CostModel:
         """The costs of every way, measured on these queries."""
         everything = np.arange(batch_size(mu))
         start = self.surrogate.predict(mu)
         excess, fields = self._relative(start) / self.rtol, np.asarray(start.field)
         for solver in range(len(self.solvers)):  # plans and kernels are made at the first call
             self._run(solver, select(mu, slice(0, 1)), fields[:1])
-        solvers = range(len(self.solvers))
+        solvers, task = range(len(self.solvers)), (mu, everything, repeats, clock)
         return CostModel(
             rtol=self.rtol,
-            bare=measure_line(lambda part, rows: self.bare.predict(part).field, mu, everything, repeats),
-            limited=measure_line(lambda part, rows: self._excess(part), mu, everything, repeats),
-            warm=tuple(measure_slope(self._work(k, fields), mu, excess, repeats) for k in solvers),
-            cold=tuple(measure_line(self._work(k, None), mu, everything, repeats) for k in solvers),
+            bare=measure_line(lambda part, rows: self.bare.predict(part).field, *task),
+            limited=measure_line(lambda part, rows: self._excess(part), *task),
+            warm=tuple(measure_slope(self._work(k, fields), mu, excess, repeats, clock) for k in solvers),
+            cold=tuple(measure_line(self._work(k, None), *task) for k in solvers),
             excess=np.sort(excess),
             solvers=self.names,
             machine=here(),

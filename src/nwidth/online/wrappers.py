@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from time import perf_counter
 from typing import Any, ClassVar, Self
 
 from nwidth.certificates.base import Answering, Certificate
@@ -13,7 +14,7 @@ from nwidth.core.guarantee import Guarantee, Statistical
 from nwidth.core.prediction import Prediction
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu
-from nwidth.online.costs import CostModel
+from nwidth.online.costs import Clock, CostModel
 from nwidth.online.refine import refine
 from nwidth.online.route import Router, check_tolerance, default_solvers
 from nwidth.online.route_calibrated import CalibratedRouter
@@ -125,11 +126,21 @@ class Refining(Surrogate):
             return self._router.answer(mu)
         return refine(self.certified.predict(mu), self.problem, self.rtol, solver=self.solver)
 
-    def measured(self, mu: Mu | Array | None = None, *, count: int = 16, repeats: int = 3, seed: int = 0) -> "Refining":
+    def measured(
+        self,
+        mu: Mu | Array | None = None,
+        *,
+        count: int = 16,
+        repeats: int = 3,
+        seed: int = 0,
+        clock: Clock = perf_counter,
+    ) -> "Refining":
         """The same with the costs of every way, measured here and now on `mu` (by default `count` drawn queries).
 
         It takes about `2 repeats` solves of each query by each solver. Measure where and how you will work: machine,
-        threads, tolerance. Raises InputError for a problem without a stability constant.
+        threads, tolerance. `clock`: seconds by which the ways are compared; `time.process_time` where other work
+        disturbs this machine and every solver runs in this process. Raises InputError for a problem without a stability
+        constant.
         """
         if not isinstance(self._router, Router):
             raise InputError(
@@ -137,7 +148,7 @@ class Refining(Surrogate):
                 "decides between the surrogate and the solver"
             )
         queries = self.parameters.sample(range(count), seed) if mu is None else as_mu(mu, self.parameters.names)
-        return replace(self, costs=self._router.measure(queries, repeats))
+        return replace(self, costs=self._router.measure(queries, repeats, clock))
 
     def coverage(self, runs: Snapshots) -> Coverage:
         """For calibrated limits: how often they held among the accepted of these runs, which nothing has seen.

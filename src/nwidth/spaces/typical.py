@@ -101,9 +101,10 @@ class TypicalFields(ParameterSpace):
             return None
         # between other nodes a field that jumps and one that is smooth would have to be read differently
         last = 0 if isinstance(self.base, PeriodicField) else 1
-        if any(n < m or (n - last) % (m - last) for n, m in zip(theirs, ours, strict=True)):
+        cells = [(n - last, m - last) if n != m else (1, 1) for n, m in zip(theirs, ours, strict=True)]
+        if any(m < 1 or n < m or n % m for n, m in cells):
             return None
-        steps = [(n - last) // (m - last) for n, m in zip(theirs, ours, strict=True)]
+        steps = [n // m for n, m in cells]
         return values[(slice(None), *(slice(None, None, step) for step in steps))]
 
     def to_parts(self) -> Parts:
