@@ -8,7 +8,7 @@ import numpy as np
 from nwidth.certificates.difficulty import PARTS
 from nwidth.core.guarantee import Statistical
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "calibration.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformal.md"
 
 
 def test_the_page_on_calibrated_limits():
