@@ -107,7 +107,7 @@ class Pencil:
 
         `entries`: rounded operations behind one entry of A.
         """
-        rounding = (entries + 4) * EPS * (self.norms[0] + delta * self.norms[1]) + (1 + delta) * self.skew
+        rounding = (entries + 4) * EPS * (self.norms[0] + delta * self.norms[1]) + 2 * (1 + delta) * self.skew
         above = self.factor(delta).inertia(rounding)
         if self.shape != "symmetric":  # the spectrum is symmetric about zero
             same, shift, count = above.negative == self.t.shape[0] // 2, above.shift, 1
