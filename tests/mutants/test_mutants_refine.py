@@ -86,7 +86,7 @@ MUTANTS = [
     Mutant(
         "samples that go to the other solver without need",
         "solvers/guaranteed.py",
-        "far = expected_steps(contrast, known / stop.value) > state.steps.patience",
+        "far = expected_steps(contrast, known / stop.value) > state.patience",
         "far = known > 0",
         REFINE,
     ),

@@ -45,6 +45,7 @@ class GuaranteedState:
 
     steps: RieszCG
     riesz: RieszState
+    patience: float
     other: Solver | None
     prepared: Any
 
@@ -65,13 +66,17 @@ class Guaranteed(Timed):
     def prepare(self, problem: Problem) -> GuaranteedState:
         """Both solvers' states. Raises InputError without the capabilities Linear and Stable."""
         other, patience = self.other, self.patience
+        grid = problem.space if isinstance(problem.space, Grid) else None
         if other is None:
             other = _other(problem)
         if patience is None:
-            patience = _GRID[problem.space.dim] if isinstance(problem.space, Grid) else _MESH
-        together = self.steps.together or (None if isinstance(problem.space, Grid) else _TOGETHER)
-        steps = replace(self.steps, together=together, patience=np.inf if other is None else patience)
-        return GuaranteedState(steps, steps.prepare(problem), other, other.prepare(problem) if other else None)
+            patience = _GRID[grid.dim] if grid else _MESH
+        together = self.steps.together or (None if grid else _TOGETHER)
+        patience = np.inf if other is None else patience
+        steps = replace(self.steps, together=together, patience=patience)
+        return GuaranteedState(
+            steps, steps.prepare(problem), patience, other, other.prepare(problem) if other else None
+        )
 
     def solve_until(
         self,
@@ -98,7 +103,7 @@ class Guaranteed(Timed):
             contrast = stability.upper / stability.lower
             if len(far) > 2 * _PROBE and np.isnan(known).all():
                 known = self._probed(state, mu, found, stop)
-            far = expected_steps(contrast, known / stop.value) > state.steps.patience
+            far = expected_steps(contrast, known / stop.value) > state.patience
         near = np.flatnonzero(~far & ~found.touched)
         if len(near):
             start = None if x0 is None else x0[near]

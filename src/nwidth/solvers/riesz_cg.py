@@ -75,8 +75,9 @@ class RieszCG(Timed):
     #: Samples iterated together; None: what fits the cache. A factorised Riesz map solves 32 right-hand sides at a
     #: time four times faster than one by one.
     together: int | None = None
-    #: A sample that is expected to take more steps than this is left at its start, with its bound: for another solver.
-    patience: float = np.inf
+    #: A sample that is expected to take more steps than this is left at its start, with its bound, for another solver;
+    #: None: none is.
+    patience: float | None = None
 
     def prepare(self, problem: Problem) -> RieszState:
         """The state to hand to `solve`. Raises InputError without the capabilities Linear and Stable."""
@@ -111,12 +112,12 @@ class RieszCG(Timed):
         systems = state.problem.systems(mu)
         stability = state.problem.constant(mu)
         v = systems.impose(np.broadcast_to(systems.lift, systems.load.shape) if start is None else start)
-        piece = _Piece.empty(v)
+        piece, patience = _Piece.empty(v), np.inf if self.patience is None else self.patience
         todo = np.arange(len(v))
         for attempt in range(self.restarts):
             part = systems if len(todo) == len(v) else systems.take(todo)
             spectrum = stability.lower[todo], stability.upper[todo]
-            task = _Task(part, state.inner, *spectrum, self._deflation(state, part), ends, self.patience)
+            task = _Task(part, state.inner, *spectrum, self._deflation(state, part), ends, patience)
             known = piece.norm[todo] if attempt else np.full(len(todo), np.inf)
             target = replace(stop, value=stop.value * _MARGIN * 0.5**attempt)
             run = _iterate(task, piece.v[todo], target, self.max_iterations, known)
