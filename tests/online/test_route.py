@@ -175,16 +175,16 @@ def test_measured_costs_are_those_of_the_work():
         calls.append(len(rows))
         clock[0] += 3.0 + np.sum(mu["x"])
 
-    x = np.array([1.0, 1.0, 2.0, 2.0, 0.5])
+    x = np.repeat([1.0, 2.0, 0.5], [3, 3, 2])
     line = measure_line(work, {"x": np.full(5, 2.0)}, np.arange(5), 2, lambda: clock[0])
     assert (line.fixed, line.each) == pytest.approx((3.0, 2.0)) and calls == [5, 1, 5, 1]
-    measure_line(lambda mu, rows: calls.append(0), {"x": x}, np.arange(5), 2, lambda: clock[0])
+    measure_line(lambda mu, rows: calls.append(0), {"x": x}, np.arange(8), 2, lambda: clock[0])
     assert calls[4:] == [0] * 40  # work that takes no time is repeated ten times as often
-    sloped = measure_slope(work, {"x": x}, np.array([10.0, 10.0, 1e3, 1e3, 0.5]), 1, lambda: clock[0])
+    sloped = measure_slope(work, {"x": x}, np.repeat([10.0, 1e3, 0.5], [3, 3, 2]), 1, lambda: clock[0])
     assert (sloped.decade, sloped.usual) == pytest.approx((0.5, 2.0))
     assert sloped.single(np.array([1.0, 3.0])) == pytest.approx(sloped.each + np.array([-0.5, 0.5]))
     assert sloped.single(np.array([-1e3])) == pytest.approx(0.1 * sloped.each)
-    alike = measure_slope(work, {"x": x}, np.full(5, 0.5), 1, lambda: clock[0])
+    alike = measure_slope(work, {"x": x}, np.full(8, 0.5), 1, lambda: clock[0])
     assert alike.decade == 0.0 and alike.each > 0
 
 

@@ -24,6 +24,8 @@ from nwidth.core.validation import batch_size, select
 _APART = 0.3
 #: No way costs less than this part of its usual cost, however easy the query.
 _LEAST = 0.1
+#: One query on its own costs more than each of some.
+_FEW = 6
 #: Seconds that a measurement should take, with at most so many times the repeats that were asked for.
 _ENOUGH, _MOST = 0.1, 10
 
@@ -156,13 +158,13 @@ def measure_line(work: Work, mu: Mu, rows: Array, repeats: int, clock: Clock = p
 
 
 def measure_slope(work: Work, mu: Mu, excess: Real, repeats: int, clock: Clock = perf_counter) -> Line:
-    """The line of samples that miss the tolerance, and how it rises with the decades that they miss it by."""
-    rows = np.flatnonzero(excess > 1)
-    rows = rows if len(rows) else np.arange(batch_size(mu))
+    """The line of samples that miss the tolerance (of a few of the worst where hardly any does), and how it rises with
+    the decades that they miss it by."""
+    count = max(int(np.sum(~(excess <= 1))), min(_FEW, batch_size(mu)))
+    rows = np.argsort(excess, kind="stable")[-count:]
     line = measure_line(work, mu, rows, repeats, clock)
     decades = decades_of(excess)
-    ordered = rows[np.argsort(decades[rows], kind="stable")]
-    easy, hard = ordered[: len(rows) // 2], ordered[len(rows) // 2 :]
+    easy, hard = rows[: count // 2], rows[count // 2 :]
     usual = float(decades[rows].mean())
     apart = float(decades[hard].mean() - decades[easy].mean()) if len(easy) else 0.0
     if apart < _APART:

@@ -199,7 +199,7 @@ class Router:
             usable = np.asarray(np.isfinite(start)).reshape(len(start), -1).all(axis=1)
             source[(steps == 0) & usable] = Source.SURROGATE.value
         lower = solution.stats.get("lower")
-        proven = self.problem.constant(mu).proven
+        proven = self.problem.constant(select(mu, slice(0, 1))).proven  # of the problem, not of a sample
         promise: Guarantee = Rigorous(_NORM, ("reduction", "algebraic", "round-off"))
         return replace(
             uncertified(mu, solution.field, self.problem.space, inside),
