@@ -3,9 +3,10 @@
 A range of values cannot tell: a field of another correlation length, or a smooth one among fields that jump, stays
 within it. What is measured of a field x (its logarithm where all training fields are positive), on its nodes:
 
-    mean, smallest and largest value; the size of x in blocks of 3, 5, 8, 16, 32 leading principal components
-    (Mahalanobis distance, by the cube root that makes a χ² nearly normal: Wilson and Hilferty 1931); the logarithm of
-    the energy outside of all of these; the logarithm of the mean square of differences between neighbours.
+    mean, smallest and largest value, the share of values that are one of these two; the size of x in blocks of 3, 5,
+    8, 16, 32 leading principal components (Mahalanobis distance, by the cube root that makes a χ² nearly normal: Wilson
+    and Hilferty 1931); the logarithm of the energy outside of all of these; the logarithm of the mean square of
+    differences between neighbours.
 
 The score is the Mahalanobis distance of these numbers from their mean over training fields that gave no component. A
 field is typical where its score is at most the `⌈(n + 1) level⌉`-th smallest of n further training fields, with room
@@ -32,11 +33,13 @@ FEWEST = 100
 _MOST, _PIECE = 1000, 64
 _BLOCKS = (3, 5, 8, 16, 32)
 #: Principal components are found on at most so many nodes; the other measures look at all of them.
-_NODES = 2500
+_NODES = 1500
 #: The largest of few scores is a noisy limit: `1 + _ROOM / √n` times it.
 _ROOM = 2.0
 #: Deviations below this part of the fields' own count as this: a value that never varies may still be rounded.
 _FLOOR = 1e-4
+#: What is measured of the values themselves; the last tells fields of two values from smoothed ones.
+_VALUES = ("mean", "smallest value", "largest value", "share of extreme values")
 _STREAM = 2**31 + 7  # samples and epochs count from 0
 
 
@@ -104,15 +107,16 @@ class FieldDensity(Storable):
         """What is measured, in words."""
         blocks = _blocks(len(self.basis))
         sizes = [f"variation in components {a + 1} to {b}" for a, b in blocks]
-        return ("mean", "smallest value", "largest value", *sizes, "fine variation", "roughness")
+        return (*_VALUES, *sizes, "fine variation", "roughness")
 
     def _words(self, measured: Real, worst: int) -> str:
         value, usual = measured[worst], self.center[worst]
         name = self.names[worst]
         if not np.isfinite(measured).all():
             return "holds values that are not finite" + (" or not positive" if self.logarithm else "")
-        if worst < 3:
-            value, usual = (np.exp(value), np.exp(usual)) if self.logarithm else (value, usual)
+        if worst < len(_VALUES):
+            exponent = self.logarithm and worst < len(_VALUES) - 1
+            value, usual = (np.exp(value), np.exp(usual)) if exponent else (value, usual)
             return f"{name} {value:.3g}, about {usual:.3g} in the training fields"
         ratio = float(np.exp(value - usual) if worst >= len(measured) - 2 else (value / usual) ** 3)
         return f"{name} {ratio:.3g} times that of the training fields"
@@ -120,7 +124,7 @@ class FieldDensity(Storable):
     def _measured(self, values: Array) -> Real:
         seen, plain = _seen(np.asarray(values), self.logarithm)
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is found in the score
-            return np.concatenate([plain[:, :3], self._sizes(seen), plain[:, 3:]], axis=1)
+            return np.concatenate([plain[:, : len(_VALUES)], self._sizes(seen), plain[:, len(_VALUES) :]], axis=1)
 
     def _sizes(self, seen: Real) -> Real:
         """Sizes in the blocks of components and the logarithm of what is left, `(B, blocks + 1)`."""
@@ -165,7 +169,7 @@ def fit_density(fields: Any, level: float | None = None, seed: int = 0, *, rows:
     first, second, last = np.split(order, [len(rows) // 2, 3 * len(rows) // 4])
     shape = tuple(int(n) for n in fields.shape[1:])
     bare = _components(shape, logarithm, seen[first])
-    measured = np.concatenate([plain[:, :3], bare._sizes(seen), plain[:, 3:]], axis=1)
+    measured = np.concatenate([plain[:, : len(_VALUES)], bare._sizes(seen), plain[:, len(_VALUES) :]], axis=1)
     scaled = _scaled(bare, measured[second])
     return _limited(scaled, measured[last], level)
 
@@ -236,17 +240,27 @@ def _pieces(fields: Any, rows: Array) -> Iterator[Array]:
 
 
 def _seen(values: Array, logarithm: bool) -> tuple[Real, Real]:
-    """Values on the thinned nodes `(B, n)`, and mean, smallest, largest value, roughness of all, `(B, 4)`."""
+    """Values on the thinned nodes `(B, n)`, and the measures of `_VALUES` and the roughness, `(B, 5)`."""
     if np.iscomplexobj(values):
         values = np.stack([values.real, values.imag], axis=1)
     x = np.asarray(values, dtype=np.float64)
     axes = tuple(range(1, x.ndim))
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         x = np.log(x) if logarithm else x
-        steps = [np.mean(np.diff(x, axis=a) ** 2, axis=axes) for a in axes if x.shape[a] > 2]
+        steps = [_steps(x, a) for a in axes if x.shape[a] > 2]
         rough = np.log(np.sum(steps, axis=0) + 1e-300) if steps else np.zeros(len(x))
-        plain = np.stack([x.mean(axis=axes), x.min(axis=axes), x.max(axis=axes), rough], axis=1)
-    return x[(slice(None), *_thinned(x.shape[1:]))].reshape(len(x), -1), plain
+    seen = x[(slice(None), *_thinned(x.shape[1:]))].reshape(len(x), -1)
+    low, high = x.min(axis=axes), x.max(axis=axes)
+    extreme = np.mean((seen == low[:, None]) | (seen == high[:, None]), axis=1)
+    return seen, np.stack([x.mean(axis=axes), low, high, extreme, rough], axis=1)
+
+
+def _steps(x: Real, axis: int) -> Real:
+    """The mean square of differences between neighbours along an axis, on every other line, `(B,)`."""
+    lines = np.moveaxis(x, axis, 1)[(slice(None), slice(None), *[slice(None, None, 2)] * (x.ndim - 2))]
+    moved = lines[:, 1:] - lines[:, :-1]
+    flat = moved.reshape(len(x), -1)
+    return np.einsum("bn,bn->b", flat, flat) / flat.shape[1]
 
 
 def _thinned(shape: Sequence[int]) -> tuple[slice, ...]:
