@@ -174,7 +174,7 @@ def _inner(problem: Coercive, riesz: Riesz) -> InnerProduct:
         dim = problem.space.points().shape[-1] if isinstance(problem.space, MeshSpace) else 2
         if int(inner.free.sum()) <= _FACTORISED[dim] or not available("pyamg"):
             return inner
-    return load_attribute("nwidth.solvers.iterated_riesz:IteratedRiesz").of(problem)
+    return load_attribute("nwidth.solvers.amg_riesz:AMGRiesz").of(problem)
 
 
 def _solvable(space: FunctionSpace, systems: Systems) -> Mask:

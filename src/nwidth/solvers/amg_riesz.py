@@ -22,7 +22,7 @@ _ENOUGH, _EXACT = 1e-4, 1e-24
 _STEPS = 200
 
 
-class IteratedRiesz(InnerProduct):
+class AMGRiesz(InnerProduct):
     """The energy inner product of a mesh without a factorisation; one hierarchy serves all right-hand sides.
 
     `riesz_roughly` is good enough for bounds; `riesz` goes on to rounding.
