@@ -4,14 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.rb.evolution_cases import HeatLine
 from tests.study.evidence_cases import Changed, checked, scaled, state_of
 
 import nwidth as nw
 from nwidth.reports.evidence import State
+from nwidth.spaces.trajectories import Trajectories
 from nwidth.spaces.typical import TypicalFields
 from nwidth.study.evidence_cases import cases_of
 from nwidth.study.evidence_checks import Subject, checks_of
 from nwidth.study.field_errors import field_errors
+from nwidth.surrogates.function import FunctionSurrogate
 
 
 def off(problem, size):
@@ -98,3 +101,19 @@ def test_a_model_of_runs_alone_says_what_was_measured_when_it_was_fitted(tmp_pat
     assert state_of(found.assumptions, "when the model was fitted") is State.HOLDS
     assert any("when it was fitted" in row[0] for row in found.counts.rows)
     assert found.failing == ()
+
+
+@pytest.mark.parametrize(("factor", "state"), [(1.0, State.HOLDS), (0.05, State.FAILS)])
+def test_limits_in_time_are_measured_in_the_norm_of_the_mass(factor, state):
+    problem = HeatLine(24)
+    trajectories = Trajectories(problem.space, problem.times)
+    certified = nw.certify(
+        FunctionSurrogate(lambda mu: 1.01 * problem.exact(mu), problem.parameters, trajectories), problem
+    )
+
+    def change(answer):
+        return replace(answer, stats={**answer.stats, "in time": factor * answer.stats["in time"]})
+
+    changed = nw.Certified(certified.surrogate, Changed(certified.certificate, change))
+    checks = checked(changed, problem, count=3)
+    assert state_of(checks, "norm of the mass: the limit holds") is state

@@ -13,6 +13,7 @@ from nwidth.core.prediction import Prediction
 from nwidth.core.validation import as_mu
 from nwidth.online.wrappers import Certified
 from nwidth.problems.base import Coercive, Problem, is_coercive
+from nwidth.problems.parabolic import AffineEvolution
 from nwidth.snapshots.base import Snapshots
 from nwidth.study.answers import difference_unit
 from nwidth.study.errors import run_bounds
@@ -73,7 +74,7 @@ def _field(certified: Certified, problem: Problem | None, runs: Snapshots, answe
     if truth.shape != fields.shape:
         return ()
     if runs.times is not None:
-        return _in_time(runs, truth, fields, answer)
+        return _in_time(problem, runs, truth, fields, answer)
     if isinstance(answer.guarantee, Statistical):
         return _calibrated(runs, truth - fields, answer)
     norm = answer.guarantee.norm
@@ -92,14 +93,24 @@ def _calibrated(runs: Snapshots, difference: Array, prediction: Prediction) -> t
     return (Measured(f"field, {NORMS[norm].words}", "", error, prediction.bound, np.zeros(len(error))),)
 
 
-def _in_time(runs: Snapshots, truth: Array, answer: Array, prediction: Prediction) -> tuple[Measured, ...]:
+def _in_time(
+    problem: Problem | None, runs: Snapshots, truth: Array, answer: Array, prediction: Prediction
+) -> tuple[Measured, ...]:
     """At the last stored time, where limits are largest as a rule."""
     limits: Any = prediction.stats.get("in time")
     if limits is None:
         return ()
-    last = runs.space.flatten(truth[:, -1] - answer[:, -1])
-    error = runs.space.inner("mass").norm(last)
-    return (Measured("field at the last time, L² norm", "", error, np.asarray(limits)[:, -1], np.zeros(len(error))),)
+    last = truth[:, -1] - answer[:, -1]
+    norm = calibrated_norm(prediction.guarantee)
+    if isinstance(prediction.guarantee, Statistical) and norm is not None:
+        words, error = NORMS[norm].words, NORMS[norm].measure(last, runs.space)
+    elif isinstance(problem, AffineEvolution) and prediction.guarantee.norm.startswith("norm of the mass"):
+        e = np.where(problem.terms().free, runs.space.flatten(last), 0.0)
+        words, error = "norm of the mass", np.sqrt(np.maximum(np.sum(e * (problem.mass().matrix @ e.T).T, axis=1), 0.0))
+    else:
+        return ()
+    name = f"field at the last time, {words}"
+    return (Measured(name, "", error, np.asarray(limits)[:, -1], np.zeros(len(error))),)
 
 
 def _outputs(problem: Problem | None, runs: Snapshots, prediction: Prediction) -> tuple[Measured, ...]:

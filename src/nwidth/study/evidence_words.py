@@ -8,6 +8,7 @@ import numpy as np
 from nwidth.certificates.quantile import Coverage
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous, Statistical
 from nwidth.io.migrate import Manifest
+from nwidth.problems.parabolic_signals import Signals
 from nwidth.reports.document import Scatter
 from nwidth.reports.evidence import Assumption, State
 from nwidth.reports.model import Promise, Table
@@ -15,6 +16,7 @@ from nwidth.reports.words import exact, plural, significant, with_unit
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.base import ParameterSpace
 from nwidth.spaces.box import Box
+from nwidth.spaces.joint import Joint
 from nwidth.study.evidence_checks import Subject
 from nwidth.study.software_tests import TestCounts
 
@@ -69,10 +71,23 @@ def ranges_table(subject: Subject) -> Table:
     space = subject.certified.parameters
     reached = {} if subject.cases is None else {n: np.asarray(v) for n, v in subject.cases.mu.items()}
     header = ("Parameter", "Stated range", "Scale", "Unseen cases from ... to")
-    rows = tuple(_box_rows(space, reached) if isinstance(space, Box) else _law_rows(space, reached))
+    rows = tuple(_range_rows(space, reached))
     source = f"Unseen cases: {subject.cases.source}. " if subject.cases else ""
     law = "" if isinstance(space, Box) else f"Law of the parameters: {_law(space)}"
     return Table("", header, rows, f"{source}{law}".strip())
+
+
+def _range_rows(space: ParameterSpace, reached: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A row for each parameter; those of a joint space one part after the other."""
+    if isinstance(space, Box):
+        yield from _box_rows(space, reached)
+    elif isinstance(space, Signals):
+        yield from _box_rows(space.box, reached)
+    elif isinstance(space, Joint):
+        for part in space.parts:
+            yield from _range_rows(part, reached)
+    else:
+        yield from _law_rows(space, reached)
 
 
 def _box_rows(space: Box, reached: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -85,8 +100,9 @@ def _box_rows(space: Box, reached: Mapping[str, Any]) -> Iterator[tuple[str, ...
 def _law_rows(space: ParameterSpace, reached: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     sample = space.sample([0], 0)
     for name in space.names:
-        shape = " x ".join(map(str, np.shape(sample[name])[1:]))
-        yield name, f"a field of {shape} values" if shape else "a number", "", _reached(reached.get(name), "")
+        shape = np.shape(sample[name])[1:]
+        words = f"a field of {' x '.join(map(str, shape))} values" if len(shape) > 1 else "values"
+        yield name, words if shape else "a number", "", _reached(reached.get(name), "")
 
 
 def _span(low: float, high: float, unit: str) -> str:
