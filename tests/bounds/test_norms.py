@@ -175,11 +175,21 @@ def test_chebyshev_falls_as_fast_as_its_theory():
     root = np.sqrt(stability.upper / stability.lower)[0]
     rate = (root - 1) / (root + 1)
     for steps in (1, 2, 5, 10):
-        w, later = chebyshev(systems, np.zeros((1, 30)), found, inner, stability, steps)
+        w, later = chebyshev(systems, np.zeros((1, 30)), found, inner, stability, np.array([steps]))
         left = np.linalg.norm(la.cholesky(inner.matrix.toarray()) @ (error - w[0]))
         start = np.linalg.norm(la.cholesky(inner.matrix.toarray()) @ error)
         assert left <= 1.001 * start * 2 * rate**steps / (1 + rate ** (2 * steps))
         np.testing.assert_allclose(later.r[0], a @ (error - w[0]), atol=1e-12)
+
+
+def test_a_sample_has_the_same_l2_limit_in_any_batch():
+    problem = Darcy(resolution=16, law="log-normal", sigma=1.5)
+    mu = problem.parameters.sample(range(4), seed=0)
+    fields = np.zeros((4, 17, 17))
+    whole = nw.certify_fields(fields, problem, mu, norm="l2")
+    for i in range(4):
+        one = nw.certify_fields(fields[i : i + 1], problem, {"a": mu["a"][i : i + 1]}, norm="l2")
+        np.testing.assert_allclose([one.bound[0], one.lower[0]], [whole.bound[i], whole.lower[i]], rtol=1e-10)
 
 
 def test_l2_is_known_exactly_where_the_coefficient_is_constant():

@@ -47,7 +47,7 @@ class MassNorm:
         """Both bounds for dofs v `(B, N)` with their residual, from themselves and by a correction; `(B,)` each."""
         upper, lower = self.upper(found, stability), self.lower(systems, found, stability)
         steps = _steps(stability)
-        if not steps:
+        if not steps.any():
             return upper, lower
         w, later = chebyshev(systems, v, found, self.energy, stability, steps)
         low, high = self._norms(w - v)
@@ -92,9 +92,9 @@ class MassNorm:
 
 
 def chebyshev(
-    systems: Systems, v: Array, found: Residual, inner: InnerProduct, stability: Stability, steps: int
+    systems: Systems, v: Array, found: Residual, inner: InnerProduct, stability: Stability, steps: Array
 ) -> tuple[Array, Residual]:
-    """A better field and its residual by steps of Chebyshev's iteration with X from v, whose residual is `found`.
+    """A better field and its residual by `steps (B,)` of Chebyshev's iteration with X from v, with residual `found`.
 
     With ρ = (√κ - 1) / (√κ + 1) the error falls by `2 ρᵏ` in k steps. Residuals are formed anew at every step.
     Reference: Golub and Varga, Numer. Math. 3 (1961).
@@ -104,22 +104,20 @@ def chebyshev(
     half = np.maximum((stability.upper - alpha) / 2, 1e-9 * middle)
     ratio, free = half / middle, systems.free
     step = found.z / middle[:, None]
-    w = np.where(free, v + step, v)
+    w = np.where(free & (steps > 0)[:, None], v + step, v)
     found = Residual.of(systems, w, inner)
-    for _ in range(steps - 1):
+    for k in range(1, int(steps.max())):
         before, ratio = ratio, 1 / (2 * middle / half - ratio)
         step = (ratio * before)[:, None] * step + (2 * ratio / half)[:, None] * found.z
-        w = np.where(free, w + step, w)
+        w = np.where(free & (steps > k)[:, None], w + step, w)
         found = Residual.of(systems, w, inner)
     return w, found
 
 
-def _steps(stability: Stability) -> int:
-    """How many steps it takes until the error has fallen to a twentieth in most of the batch; none for an unknown
-    constant."""
+def _steps(stability: Stability) -> Array:
+    """How many steps of each sample leave a twentieth of the error, `(B,)`; none where no constant is known."""
     with np.errstate(divide="ignore", invalid="ignore"):
         root = np.sqrt(stability.upper / stability.lower)
-        rate = (root - 1) / (root + 1)
-        wanted = np.log(_FALL) / np.log(np.clip(rate, 1e-3, 1 - 1e-3))
-    known = wanted[(stability.lower > 0) & np.isfinite(wanted)]
-    return int(min(np.ceil(np.median(known)), _MOST)) if len(known) else 0
+        rate = np.clip((root - 1) / (root + 1), 1e-3, 1 - 1e-3)
+        wanted = np.minimum(np.ceil(np.log(_FALL) / np.log(rate)), _MOST)
+    return np.where((stability.lower > 0) & np.isfinite(wanted), wanted, 0).astype(int)
