@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nwidth.bounds.outputs import problem_outputs
-from nwidth.bounds.residual import EPS, reference_norm, relative_bound
+from nwidth.bounds.residual import EPS, relative_bound
 from nwidth.bounds.two_sided import error_before
 from nwidth.core.arrays import Array, Mask, Real
 from nwidth.core.errors import InputError, WorkError
@@ -104,7 +104,7 @@ class Refiner:
         if prediction.guarantee.norm != "energy norm" or not np.isfinite(prediction.bound).any():
             return np.full(len(prediction), np.nan)
         systems = self.problem.systems(prediction.mu)
-        norm = reference_norm(systems, systems.impose(self.problem.space.flatten(start)))
+        norm = np.sqrt(np.maximum(systems.energy(systems.impose(self.problem.space.flatten(start))), 0.0))
         return np.where(np.isfinite(prediction.bound), prediction.bound / np.maximum(norm, _TINY), np.nan)
 
     def _timed(self) -> Timed:

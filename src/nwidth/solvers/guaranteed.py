@@ -91,18 +91,21 @@ class Guaranteed(Timed):
         sample that goes to the other solver: one that would take longer than the time that is left is not begun.
 
         `known (B,)`: relative bounds of the starts where there are some, else NaN: what they send to the other solver
-        goes there at once. Where nothing is known, the first starts of a batch are bounded and stand for the others,
-        which decides what is cheapest and nothing else. With a clock every start is bounded first.
+        goes there at once, as do starts from zero. Where nothing is known, the first starts of a long batch are bounded
+        and stand for the others, which decides what is cheapest and nothing else. With a clock, or where batches are
+        short, every start is bounded first.
         """
         problem = state.riesz.problem
         mu, stop = as_mu(mu, problem.parameters.names), stop or Tolerance("energy", 1e-8)
         found = _Merged(problem.space, batch_size(mu), x0)
         far = np.zeros(len(found.status), dtype=bool)
-        if x0 is not None and ends == np.inf and stop.kind == "energy":
-            stability, known = problem.constant(mu), np.full(len(far), np.nan) if known is None else known
-            contrast = stability.upper / stability.lower
-            if len(far) > 2 * _PROBE and np.isnan(known).all():
+        if ends == np.inf and stop.kind == "energy":
+            stability = problem.constant(mu)
+            if x0 is None:
+                known = np.ones(len(far))
+            elif known is None or np.isnan(known).all():
                 known = self._probed(state, mu, found, stop)
+            contrast = stability.upper / stability.lower
             far = expected_steps(contrast, known / stop.value) > state.patience
         near = np.flatnonzero(~far & ~found.touched)
         if len(near):
@@ -114,7 +117,9 @@ class Guaranteed(Timed):
         return found.solution()
 
     def _probed(self, state: GuaranteedState, mu: Mu, found: "_Merged", stop: Tolerance) -> Real:
-        """The first starts, solved where that is cheap; the smallest bound for all where it is for none of them."""
+        """The first starts of a long batch, solved where that is cheap; the smallest bound where it is for none."""
+        if len(found.status) <= 2 * _PROBE:
+            return np.full(len(found.status), np.nan)
         rows = np.arange(_PROBE)
         answer = state.steps.solve_until(state.riesz, select(mu, rows), found.field[rows], stop, np.inf)
         found.put(rows, answer)

@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 
 from nwidth.bounds.gauss_radau import GaussRadau
-from nwidth.bounds.residual import dual_norm_upper, relative_bound, round_off
+from nwidth.bounds.residual import EPS, dual_norm_upper, relative_bound, round_off
 from nwidth.bounds.two_sided import direction_lower
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
@@ -27,8 +27,8 @@ from nwidth.spaces.base import InnerProduct
 _MARGIN = 0.95
 #: Float64 numbers of one batch of vectors that stay in cache together with their five companions.
 _CACHE = 40_000
-#: Relative error of `ρ = rᵀX⁻¹r` that the shrunk end of the spectrum (`SHRINK`, 0.05 % of the bound) makes up for.
-_INEXACT = 2e-4
+#: Relative error of a Riesz map, in the X⁻¹ norm, up to which conjugate gradients count as exactly preconditioned.
+_INEXACT = 1e-5
 #: Squared norms below this have lost digits to underflow.
 _TINY = 1e-250
 
@@ -319,10 +319,12 @@ def _quick_bound(task: _Task, run: _Run, true: Array, noise: Real) -> Real:
     """
     smallest, root = np.sqrt(task.inner.lambda_min), np.sqrt(task.lower)
     xz, lost = _image(task, run)
-    first = np.sqrt(np.maximum(_dot(run.riesz, xz), 0.0)) + (np.linalg.norm(true - xz, axis=1) + lost) / smallest
+    paid = lost + (xz.shape[1] + 8) * EPS * np.linalg.norm(xz, axis=1)  # of zᵀXz as computed
+    energy = np.maximum(_dot(run.riesz, xz), 0.0) + np.linalg.norm(run.riesz, axis=1) * paid
+    first = np.sqrt(energy) + (np.linalg.norm(true - xz, axis=1) + lost) / smallest
     gap = np.linalg.norm(true - run.residual, axis=1) / smallest
     bound = np.fmin(first / root, _quadrature(task, run, xz, lost) + gap / root) + noise / root
-    return np.where(run.rho > _TINY, bound, np.inf)
+    return np.where(run.rho > _TINY, bound * (1 + 16 * EPS), np.inf)
 
 
 def _careful_bound(task: _Task, run: _Run, true: Array, noise: Real) -> Real:
@@ -331,7 +333,7 @@ def _careful_bound(task: _Task, run: _Run, true: Array, noise: Real) -> Real:
     first = dual_norm_upper(task.inner, true) / root
     gap = dual_norm_upper(task.inner, true - run.residual) / root
     second = np.where(run.rho > _TINY, _quadrature(task, run, *_image(task, run)) + gap, np.inf)
-    return np.fmin(first, second) + noise / root
+    return (np.fmin(first, second) + noise / root) * (1 + 16 * EPS)
 
 
 def _image(task: _Task, run: _Run) -> tuple[Array, Real]:
@@ -340,9 +342,9 @@ def _image(task: _Task, run: _Run) -> tuple[Array, Real]:
 
 
 def _quadrature(task: _Task, run: _Run, xz: Array, lost: Real) -> Real:
-    """The Gauss-Lobatto bound for the recursive residual; +inf where X z is too far from it."""
-    bound = np.sqrt(np.maximum(run.squared, 0.0))
+    """The Gauss-Lobatto bound for the recursive residual and what z misses of it; +inf where that is too much."""
     inexact = (np.linalg.norm(run.residual - xz, axis=1) + lost) / np.sqrt(task.inner.lambda_min)
+    bound = np.sqrt(np.maximum(run.squared, 0.0)) + 2.0 * inexact / np.sqrt(task.lower)
     bound = np.where(inexact <= _INEXACT * np.sqrt(np.maximum(run.rho, 0.0)), bound, np.inf)
     return bound + task.deflation.missed(run.residual) if task.deflation else bound
 
