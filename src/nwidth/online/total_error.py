@@ -97,6 +97,11 @@ class TotalErrorBound:
     equilibration: Equilibration = field(init=False, repr=False, compare=False)
     state: RieszState = field(init=False, repr=False, compare=False)
 
+    @staticmethod
+    def applies(problem: Problem) -> bool:
+        """Whether the bound knows problems of this kind."""
+        return isinstance(problem, CellDiffusive) or (isinstance(problem, GridDiffusion) and problem.space.inside)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "equilibration", _equilibration(self.problem, self.flux, self.data))
         object.__setattr__(self, "state", RieszCG().prepare(self.problem))

@@ -15,7 +15,7 @@ from matplotlib.tri import Triangulation
 
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
-from nwidth.reports.model import Chart, Closeup, CostChart, Curves, Designs, FieldPlot, LimitCheck
+from nwidth.reports.model import Chart, Closeup, CostChart, Curves, Designs, FieldPlot, LimitCheck, PartsChart
 from nwidth.reports.palette import PAGE, Palette
 from nwidth.reports.style import axes, styled, to_svg
 from nwidth.reports.words import at_most, duration, exact, power_of_ten, significant
@@ -48,12 +48,34 @@ def _limit_check(chart: LimitCheck, palette: Palette) -> Figure:
     ax.fill_between([low, high], [low, high], low, color=palette.bad, alpha=0.13, lw=0)
     ax.plot([low, high], [low, high], color=palette.muted, lw=1)
     many = len(errors) > VECTOR_LIMIT
+    if chart.lower is not None:
+        bottom = np.maximum(chart.lower, low)
+        ax.vlines(errors, bottom, chart.limits, color=palette.first, alpha=0.35, lw=1.2, rasterized=many)
     ax.scatter(errors[~outside], chart.limits[~outside], s=16, color=palette.first, alpha=0.65, lw=0, rasterized=many)
     ax.scatter(errors[outside], chart.limits[outside], s=30, color=palette.bad, marker="x")
     ax.text(0.97, 0.05, "error would exceed its limit", transform=ax.transAxes, ha="right", color=palette.bad, size=9)
-    ax.set(xlabel=f"true error [{chart.unit}]", ylabel=f"stated limit [{chart.unit}]")
+    label = "stated limit" if chart.lower is None else "interval that is stated"
+    ax.set(xlabel=f"true error [{chart.unit}]", ylabel=f"{label} [{chart.unit}]")
     _plain_log(ax.xaxis)
     _plain_log(ax.yaxis)
+    return figure
+
+
+@draw.register
+def _parts(chart: PartsChart, palette: Palette) -> Figure:
+    figure, ax = axes()
+    count = chart.high.shape[1]
+    colors = (palette.ink, palette.first, palette.second)
+    places = (np.arange(count) + 0.5) / count - 0.5
+    for group, (low, high) in enumerate(zip(chart.low, chart.high, strict=True)):
+        x, color = group + 0.8 * places, colors[group % len(colors)]
+        ax.vlines(x, low, high, color=color, lw=min(3.0, 40.0 / count))
+        for end in (low, high):
+            ax.scatter(x, end, marker="_", s=min(80.0, 900.0 / count), color=color, lw=1.4)
+    ax.set_xticks(range(len(chart.names)), chart.names)
+    ax.set_ylim(bottom=0)
+    ax.grid(visible=False, axis="x")
+    ax.set(ylabel=f"at least, at most [{chart.unit}]")
     return figure
 
 

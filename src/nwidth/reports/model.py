@@ -33,11 +33,26 @@ class OutputRow:
 
 @dataclass(frozen=True)
 class LimitCheck:
-    """True error and stated limit of each checked case, both `(B,)`: every point must lie above the diagonal."""
+    """True error and stated limit of each checked case, both `(B,)`: every point must lie above the diagonal.
+
+    `lower`, where it is known: what the error is at least; the line from there to the limit must cross the diagonal.
+    """
 
     title: str
     errors: Real
     limits: Real
+    unit: str
+    lower: Real | None = None
+
+
+@dataclass(frozen=True)
+class PartsChart:
+    """From where to where each part of an error lies, for each case: `low` and `high` `(parts, B)`."""
+
+    title: str
+    names: tuple[str, ...]
+    low: Real
+    high: Real
     unit: str
 
 
@@ -108,7 +123,7 @@ class FieldPlot:
     axis_unit: str = ""
 
 
-Chart: TypeAlias = LimitCheck | Designs | Closeup | Curves | CostChart | FieldPlot
+Chart: TypeAlias = LimitCheck | PartsChart | Designs | Closeup | Curves | CostChart | FieldPlot
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from nwidth.solvers.choose import solve
 from nwidth.spaces.grid import Grid
 from nwidth.study.costs import costs
 from nwidth.study.errors import energy_errors, relative_errors, run_bounds
+from nwidth.study.exact import exact_parts, exact_sentence
 from nwidth.study.field_errors import ENERGY, field_errors
 
 #: Samples that are solved on finer grids, for the error of the grid itself.
@@ -43,8 +44,9 @@ class Checked:
     measured against, can themselves be from the full-order solution that a guaranteed limit speaks of (0 for a
     calibrated one, which speaks of runs); `outputs` holds name -> (value, limit, truth, slack), `(4, B)`; `shown` the
     rows whose `truth` and `answer` fields are kept for pictures; `refined` holds the steps from the surrogate's answer,
-    and the limit that was reached, relative to the solution; `mesh` says how far the grid's solution is itself from the
-    equation's, where that can be estimated.
+    and the limit that was reached, relative to the solution; `lower` is a bound of the error from below (empty where
+    none is known), `exact` the distance to the exact solution and its parts, see `exact_parts`; where there is none,
+    `mesh` says how far the grid's solution is itself from the equation's, where that can be estimated.
     """
 
     norm: str
@@ -62,6 +64,8 @@ class Checked:
     shown: Array
     truth: Array
     answer: Array
+    lower: Real = field(default_factory=lambda: np.zeros(0))
+    exact: Mapping[str, Real] = field(default_factory=dict)
     refined: Mapping[str, Real] = field(default_factory=dict)
     rtol: float | None = None
     mesh: str = ""
@@ -98,6 +102,8 @@ class Checked:
                 f"Refined to {at_most(100 * self.rtol, '%')}, guaranteed, on every run: {steps.min():.0f} to "
                 f"{steps.max():.0f} steps of the full-order solver."
             )
+        if self.exact:
+            found.append(exact_sentence(self.exact))
         return (*found, *([self.mesh] if self.mesh else []))
 
     @property
@@ -112,6 +118,8 @@ class Checked:
             "relative_limit": _spread(self.limit / self.size),
             "limit_over_error": _spread(effectivity),
         }
+        if self.exact:
+            found["exact"] = {name: _spread(v) for name, v in self.exact.items()}
         if self.refined:
             found["refined"] = {"rtol": self.rtol} | {name: _spread(v) for name, v in self.refined.items()}
         found["outputs"] = {name: _output_summary(rows, self.units[name]) for name, rows in self.outputs.items()}
@@ -143,8 +151,8 @@ class Checked:
         return cls(**content)
 
 
-_ARRAYS = ("error", "limit", "size", "slack", "inside", "shown", "truth", "answer")
-_GROUPS = ("mu", "outputs", "refined")
+_ARRAYS = ("error", "limit", "size", "slack", "inside", "shown", "truth", "answer", "lower")
+_GROUPS = ("mu", "outputs", "refined", "exact")
 _PLAIN = ("norm", "promise", "rigorous", "level", "rtol", "mesh")
 
 
@@ -166,6 +174,7 @@ def check(certified: Certified, problem: Problem, runs: Snapshots, rtol: float |
     shown = order[[len(order) // 2, -1]]
     field_values = np.asarray(prediction.field)
     refined = _refined(prediction, problem, rtol) if rtol is not None else {}
+    exact = exact_parts(problem, prediction)
     reached = relative_errors(problem, mu, np.asarray(usable.fields), field_values)
     single, batched = costs(certified, problem, usable, float(np.median(reached)), rtol)
     return Checked(
@@ -190,7 +199,9 @@ def check(certified: Certified, problem: Problem, runs: Snapshots, rtol: float |
         answer=field_values[shown],
         refined=refined,
         rtol=rtol,
-        mesh=_mesh(problem, runs),
+        lower=np.zeros(0) if prediction.lower is None else prediction.lower,
+        exact=exact,
+        mesh="" if exact else _mesh(problem, runs),
         single=single,
         batched=batched,
     )

@@ -32,6 +32,7 @@ from nwidth.spaces.box import Box
 from nwidth.spaces.mesh import MeshSpace
 from nwidth.study.answers import difference_unit
 from nwidth.study.check import Checked
+from nwidth.study.exact import exact_chart, exact_sentence, exact_table
 from nwidth.study.measure import machine, versions
 from nwidth.study.schema import Study
 from nwidth.study.steps import RECORD, Folders
@@ -72,13 +73,20 @@ def _lead(checked: Checked) -> str:
 
 def _promise(checked: Checked) -> Promise:
     missing = [
-        checked.mesh or "The mesh's own error: how far your full-order solution is from the exact one.",
+        _mesh(checked),
         "Errors of the model's data.",
     ]
     if checked.rigorous:
         return Promise((checked.promise, "The limit holds inside and outside the tested ranges."), tuple(missing))
     missing.insert(0, "Cases outside the range of the runs, optimised designs, and feedback: there is no limit there.")
     return Promise((checked.promise,), tuple(missing))
+
+
+def _mesh(checked: Checked) -> str:
+    """What is known about the mesh's own error, which the limit does not count."""
+    if checked.exact:
+        return f"The mesh's own error, which the limit does not count. {exact_sentence(checked.exact)}"
+    return checked.mesh or "The mesh's own error: how far your full-order solution is from the exact one."
 
 
 def _rows(checked: Checked) -> tuple[OutputRow, ...]:
@@ -99,12 +107,19 @@ def _rows(checked: Checked) -> tuple[OutputRow, ...]:
 
 
 def _limit_charts(checked: Checked) -> tuple[Chart, ...]:
-    charts = [LimitCheck("Field: every unseen run", 100 * checked.error / checked.size,
-                         100 * checked.limit / checked.size, "%")]  # fmt: skip
+    charts: list[Chart] = [LimitCheck("Field: every unseen run", 100 * checked.error / checked.size,
+                         100 * checked.limit / checked.size, "%", _relative_lower(checked))]  # fmt: skip
     for name, (value, limit, truth, _) in checked.outputs.items():
         unit = difference_unit(checked.units[name])
         charts.append(LimitCheck(f"{name}: every unseen run", np.abs(value - truth), limit, unit))
+    if checked.exact:
+        charts.append(exact_chart(checked.exact))
     return tuple(charts)
+
+
+def _relative_lower(checked: Checked) -> Real | None:
+    """In percent, where every case has one."""
+    return 100 * checked.lower / checked.size if len(checked.lower) == len(checked.size) else None
 
 
 def _tables(checked: Checked) -> tuple[Table, ...]:
@@ -114,7 +129,8 @@ def _tables(checked: Checked) -> tuple[Table, ...]:
         rows.append((f"steps to refine to {percent(checked.rtol or 0)}",
                      *(f"{v:.0f}" for v in _three(checked.refined["iterations"]))))  # fmt: skip
         rows.append(("limit after refinement", *(percent(v) for v in _three(checked.refined["limit"]))))
-    return (Table("How tight the limit is", ("", "smallest", "median", "largest"), tuple(rows)),)
+    tight = Table("How tight the limit is", ("", "smallest", "median", "largest"), tuple(rows))
+    return (tight, exact_table(checked.exact)) if checked.exact else (tight,)
 
 
 def _three(values: Array) -> tuple[float, float, float]:
