@@ -25,7 +25,7 @@ class State(StrEnum):
 
     HOLDS = "holds"
     FAILS = "fails"
-    OPEN = "not checked"
+    OPEN = "left open"
 
 
 _TONES = {State.HOLDS: Tone.GOOD, State.FAILS: Tone.BAD, State.OPEN: Tone.OPEN}
@@ -83,9 +83,9 @@ class Evidence:
 
     @property
     def verdict(self) -> str:
-        """'14 assumptions: 12 hold, 0 fail, 2 not checked.'"""
+        """'14 assumptions: 12 hold, 0 fail, 2 left open.'"""
         held, failed, left = (self.counted(state) for state in State)
-        return f"{plural(len(self.assumptions), 'assumption')}: {held} hold, {failed} fail, {left} not checked."
+        return f"{plural(len(self.assumptions), 'assumption')}: {held} hold, {failed} fail, {left} left open."
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -144,7 +144,7 @@ def document(evidence: Evidence) -> Document:
 def _assumptions(evidence: Evidence) -> Grid:
     listed = sorted(evidence.assumptions, key=lambda a: a.state is not State.FAILS)  # what fails stands first
     rows = tuple((a.text, a.how, a.state.value, a.number) for a in listed)
-    note = "Not checked: it rests on the author's word, or on a choice that no program can see."
+    note = "Left open: no program can judge it, or what it takes is not at hand; it rests on the author's word."
     table = Table("", ("Assumption", "How it was checked", "Result", "Number"), rows, note)
     return Grid(table, tuple(_TONES[a.state] for a in listed), judged=2)
 

@@ -67,7 +67,7 @@ def _level(guarantee: Statistical) -> Assumption:
         "There are enough calibration runs for the level",
         f"a level above n / (n + 1) cannot be calibrated on n = {n} runs",
         guarantee.level <= highest + 1e-9,
-        f"{guarantee.level:g} <= {significant(highest, 3)}",
+        f"{guarantee.level:g} ≤ {significant(highest, 3)}",
     )
 
 
