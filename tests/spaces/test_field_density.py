@@ -139,6 +139,14 @@ def test_words_name_what_is_unusual():
     assert density.describe(draws(SMOOTH, 1)) == [""]
 
 
+def test_training_fields_of_which_some_are_constant():
+    fields = SMOOTH.sample(range(400), seed=0)["a"]
+    fields[::4] = 1.0
+    density = fit_density(fields)
+    assert np.isfinite(density.limit) and density.typical(fields).mean() > 0.97
+    assert not density.typical(np.full((1, 25, 25), 1e300)).any()
+
+
 def test_large_fields_are_thinned_out_for_the_components_only():
     law = SMOOTH.at(80)
     fields = law.sample(range(160), seed=0)["a"]

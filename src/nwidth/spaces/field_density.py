@@ -243,16 +243,18 @@ def _seen(values: Array, logarithm: bool) -> tuple[Real, Real]:
     """Values on the thinned nodes `(B, n)`, and the measures of `_VALUES` and the roughness, `(B, 5)`."""
     if np.iscomplexobj(values):
         values = np.stack([values.real, values.imag], axis=1)
-    x = np.asarray(values, dtype=np.float64)
-    axes = tuple(range(1, x.ndim))
+    # single precision does for logarithms, and passes over large fields are what this costs
+    axes = tuple(range(1, values.ndim))
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        x = np.asarray(values, dtype=np.float32 if logarithm else np.float64)
         x = np.log(x) if logarithm else x
         steps = [_steps(x, a) for a in axes if x.shape[a] > 2]
-        rough = np.log(np.sum(steps, axis=0) + 1e-300) if steps else np.zeros(len(x))
+        rough = np.log(np.sum(steps, axis=0, dtype=np.float64) + 1e-300) if steps else np.zeros(len(x))
     seen = x[(slice(None), *_thinned(x.shape[1:]))].reshape(len(x), -1)
     low, high = x.min(axis=axes), x.max(axis=axes)
     extreme = np.mean((seen == low[:, None]) | (seen == high[:, None]), axis=1)
-    return seen, np.stack([x.mean(axis=axes), low, high, extreme, rough], axis=1)
+    plain = np.stack([x.mean(axis=axes), low, high, extreme, rough], axis=1)
+    return seen.astype(np.float64, copy=False), plain.astype(np.float64, copy=False)
 
 
 def _steps(x: Real, axis: int) -> Real:
