@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.certificates.stepped_cases import KINDS, disturbed, errors, prediction
@@ -19,14 +20,17 @@ from nwidth.certificates.parabolic_residual import SpaceTimeCertificate
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Rigorous
 from nwidth.core.prediction import uncertified
+from nwidth.problems.base import Stability, Stable
 from nwidth.problems.burgers import Burgers
-from nwidth.problems.evolution import Marching
+from nwidth.problems.evolution import LinearEvolution, Marching
 from nwidth.problems.heat import Heat
 from nwidth.problems.min_theta import MinTheta
 from nwidth.problems.parabolic import Stepping
 from nwidth.problems.stepped import Stepped
 from nwidth.rb.parabolic_kernels import contract
 from nwidth.rb.pod_greedy import PODGreedy
+from nwidth.spaces.box import Box
+from nwidth.spaces.grid import Grid
 from nwidth.spaces.trajectories import Trajectories
 
 SCHEMES = ("implicit-euler", "crank-nicolson")
@@ -300,7 +304,7 @@ class Guess(nw.Surrogate):
 
     def predict(self, mu):
         return prediction(
-            self.problem, mu, 1.001 * self.problem.solve(mu).reshape(len(mu["slope"]), -1, self.space.size)
+            self.problem, mu, 1.001 * self.problem.solve(mu).reshape(len(next(iter(mu.values()))), -1, self.space.size)
         )
 
     def to_parts(self):
@@ -314,9 +318,46 @@ class Guess(nw.Surrogate):
 def test_certify_takes_any_surrogate_of_trajectories():
     problem = heat(4)
     certified = nw.certify(Guess(problem), problem)
-    assert isinstance(certified.certificate, SpaceTimeCertificate) and certified.certificate.sweeps == 1
+    assert isinstance(certified.certificate, SpaceTimeCertificate) and certified.certificate.sweeps == 2
     mu = problem.parameters.sample(range(2), 0)
     answer = certified.predict(mu)
     assert (errors(problem, mu, answer.field.reshape(2, 10, -1))[0] <= answer.stats["in time"]).all()
+    triangles = heat(3, "triangles")
+    assert nw.certify(Guess(triangles), triangles).certificate.sweeps == 1
     with pytest.raises(InputError, match="name them: Stepped"):
         nw.certify(Guess(problem), problem.problem)
+
+
+def test_a_grid_with_other_ends_is_certified_without_sweeps():
+    """Neumann at one end: the mass has half a volume there, and X is inverted by its eigenvectors."""
+
+    class Insulated(LinearEvolution, Stable):
+        space = Grid((6,), 1.0, (("dirichlet", "neumann"),))
+        parameters = Box(("kappa",), low=0.5, high=2.0)
+        times = np.array([1.0])
+
+        def initial(self, mu):
+            return np.asarray(mu["kappa"])[:, None] * np.sin(np.pi / 2 * self.space.points()[:, 0])
+
+        def marching(self, mu):
+            ends = np.append(np.full(6, 2.0), 1.0)
+            off = np.full(6, -1.0)
+            matrix = sp.csr_array(sp.diags_array([off, ends, off], offsets=[-1, 0, 1]) * 6 * float(mu["kappa"][0]))
+            mass = sp.csr_array(sp.diags_array(self.space.volumes().ravel()))
+            return Marching(mass, matrix, self.space.free, lambda t: np.full(7, np.cos(t) / 6))
+
+        def constant(self, mu, field=None):
+            kappa = np.asarray(mu["kappa"], dtype=float)
+            return Stability(kappa * (1 - 1e-9), kappa * (1 + 1e-9))
+
+    problem = Stepped(Insulated(), Stepping(0.05, 30))
+    mu = problem.parameters.sample(range(3), 0)
+    certificate = nw.certify(Guess(problem), problem).certificate
+    assert certificate.sweeps == 0
+    truth = problem.solve(mu)
+    fields = disturbed(truth, "drift", 1e-2, 0)
+    answer = certificate.bound(prediction(problem, mu, fields))
+    error = np.sqrt(np.sum((answer.field - truth) ** 2 * problem.space.volumes(), axis=2))
+    assert (error <= answer.stats["in time"]).all() and (answer.bound < 3 * error.max(axis=1)).all()
+    with pytest.raises(InputError, match="use sweeps=0, which needs none"):
+        SpaceTimeCertificate(problem, 1).bound(prediction(problem, mu, fields))

@@ -25,6 +25,7 @@ from nwidth.problems.base import Evolution, Quantity
 from nwidth.problems.parabolic import AffineEvolution
 from nwidth.problems.stepped import Stepped
 from nwidth.spaces.constant_march import has_march
+from nwidth.spaces.grid import Grid
 from nwidth.spaces.trajectories import Trajectories
 
 _TINY = float(np.finfo(np.float64).tiny)
@@ -195,12 +196,15 @@ class SpaceTimeCertificate(Certificate):
 
 
 def trajectory_certificate(problem: Evolution) -> SpaceTimeCertificate:
-    """Limits for trajectories of a problem from anywhere, with a sweep where there is a fast one.
+    """Limits for trajectories of a problem from anywhere.
+
+    Two sweeps where they are transforms, one where it is a march with kept factorisations, none where there is none.
 
     Raises InputError where no limit is known, with what is missing.
     """
     check_steps(problem)
-    return SpaceTimeCertificate(cast(Any, problem), sweeps=int(has_march(problem.space)))
+    sweeps = 0 if not has_march(problem.space) else 2 if isinstance(problem.space, Grid) else 1
+    return SpaceTimeCertificate(cast(Any, problem), sweeps)
 
 
 def _of_points(own: Prepared, sample: _Sample, bounds: TimeBounds) -> list[tuple[Real, Real]]:
