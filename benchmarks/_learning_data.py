@@ -6,12 +6,16 @@
 | `burgers` | u(0) -> u(1), ν = 1/100 | 2 points per stored one | 2 s at 1,024 | below 1e-6 (8,192) |
 | `navier_stokes` | w(0) -> w(10), ν = 1/1000 | the stored points | 5 s at 64² | below 1e-6 (128²) |
 
-Draw i under a seed is the same function on every grid, so that `darcy(8, 128, seed)` are the samples of
-`darcy(8, 64, seed)` on a finer one. Runs are kept in `folder` and read from there when asked for again.
+`navier_stokes_forced` has the forcing as a second input. Draw i under a seed is the same function on every grid, so
+that `darcy(8, 128, seed)` are the samples of `darcy(8, 64, seed)` on a finer one. Runs are kept in `folder` and read
+from there when asked for again.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 import nwidth as nw
 from nwidth.problems.base import Problem
@@ -22,6 +26,8 @@ from nwidth.snapshots.base import Snapshots
 from nwidth.snapshots.levels import final, on_nodes
 from nwidth.solvers.base import Solver
 from nwidth.solvers.etdrk4 import ETDRK4
+from nwidth.spaces.joint import Joint
+from nwidth.spaces.periodic_field import PeriodicField
 
 #: Name -> (samples, resolution, seed, ...) to snapshots.
 Data = Callable[..., Snapshots]
@@ -52,7 +58,26 @@ def navier_stokes(
     return final(on_nodes(_runs(problem, ETDRK4(accuracy=1e-4), n, seed, start, folder, f"ns-{cells}-{time:g}")))
 
 
-PROBLEMS: dict[str, Data] = {"darcy": darcy, "burgers": burgers, "navier_stokes": navier_stokes}
+def navier_stokes_forced(n: int, cells: int = 64, seed: int = 0, *, folder: str | Path | None = None) -> Snapshots:
+    """`navier_stokes` with the forcing, the same in all runs, as a second input: (w(0), f) -> w(10).
+
+    Who sees the forcing needs no coordinates: whatever commutes with translations of both has the symmetry of the
+    equation.
+    """
+    runs = navier_stokes(n, cells, seed, folder=folder)
+    x = np.arange(cells) / cells
+    wave = 2 * np.pi * (x[:, None] + x)
+    forcing = 0.1 * (np.sin(wave) + np.cos(wave))
+    mu = {**runs.mu, "f": np.broadcast_to(forcing, (n, cells, cells)).copy()}
+    return replace(runs, parameters=Joint((runs.parameters, PeriodicField("f", cells, modes=1))), mu=mu)
+
+
+PROBLEMS: dict[str, Data] = {
+    "darcy": darcy,
+    "burgers": burgers,
+    "navier_stokes": navier_stokes,
+    "navier_stokes_forced": navier_stokes_forced,
+}
 
 
 def _runs(
