@@ -30,4 +30,4 @@ def test_the_numbers_on_the_page_are_those_of_the_code():
     text = PAGE.read_text()
     assert f"{SHRINK} α and {STRETCH} β" in text
     assert guaranteed._GRID[2] == 3 and "up to three steps on a grid in the plane" in text
-    assert guaranteed._MESH == 30 and "thirty on a mesh" in text
+    assert guaranteed._MESH == 10 and "ten on a mesh" in text
