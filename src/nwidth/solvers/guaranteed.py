@@ -25,8 +25,8 @@ from nwidth.solvers.timed import Timed
 from nwidth.spaces.base import FunctionSpace
 from nwidth.spaces.grid import Grid
 
-#: Steps of conjugate gradients beyond which multigrid is cheaper, by directions of the grid (measured: 3 on 512 cells, 1
-#: to 5 on 32² to 128², 3 to 6 on 16³ and 32³).
+#: Steps of conjugate gradients beyond which multigrid is cheaper, by directions of the grid (measured: 3 on 512 cells,
+#: 1 to 5 on 32² to 128², 3 to 6 on 16³ and 32³).
 _GRID = {1: 3.0, 2: 3.0, 3: 5.0}
 #: The same for a factorisation (measured: 2 to 15 from 2,000 to 13,000 dofs in the plane), and the dofs up to which one
 #: fits into memory, by directions.
