@@ -5,16 +5,15 @@ Notation of Higham, Accuracy and Stability of Numerical Algorithms (2002), secti
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 
-from nwidth.core.arrays import Array, Mask, Mu, Real
+from nwidth.core.arrays import Mask, Mu, Real
 from nwidth.core.errors import InputError
-from nwidth.core.validation import check_finite, select
+from nwidth.core.validation import check_finite
 from nwidth.problems.base import Evolution
 from nwidth.problems.evolution import LinearEvolution
 from nwidth.problems.parabolic import AffineEvolution, Stepping, checked_coefficients
@@ -247,9 +246,3 @@ def step_systems(problem: Evolution) -> StepSystems:
         f"{type(problem).__name__} is neither an AffineEvolution nor Stepped: no stability estimate in time is known; "
         "calibrate limits for each lead time on unseen runs: nw.certify(surrogate, holdout=snapshots)"
     )
-
-
-def samples(systems: StepSystems, mu: Mapping[str, Array], rows: Array) -> list[tuple[dict[str, Array], StepSystem]]:
-    """The chosen samples with their systems."""
-    parts = [select(mu, slice(int(i), int(i) + 1)) for i in rows]
-    return [(part, systems.of(part)) for part in parts]
