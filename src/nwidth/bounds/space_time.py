@@ -10,8 +10,8 @@ Ohlberger 2008, proposition 4.1)
     ‖e^K‖²_M + Σ dt ‖e_ϑ^k‖²_{A_k} <= ‖e⁰‖²_M + Σ dt q_k²,
 
 and level by level the contraction that `contraction` states. A trajectory whose error jumps from level to level (a
-regression, a network: each level has an error of its own) has a residual of size error / dt, of which almost nothing
-stays in the error: these bounds are then too large by a factor that grows as dt shrinks.
+network that is asked for each time by itself) has a residual of size error / dt, of which almost nothing stays in the
+error: these bounds are then too large by a factor that grows as dt shrinks.
 
 *Corrected.* March the residual once with the constant-coefficient operator,
 
