@@ -246,7 +246,7 @@ def _seen(values: Array, logarithm: bool) -> tuple[Real, Real]:
     # single precision does for logarithms, and passes over large fields are what this costs
     axes = tuple(range(1, values.ndim))
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        x = np.asarray(values, dtype=np.float32 if logarithm else np.float64)
+        x: Array = np.asarray(values, dtype=np.float32 if logarithm else np.float64)
         x = np.log(x) if logarithm else x
         steps = [_steps(x, a) for a in axes if x.shape[a] > 2]
         rough = np.log(np.sum(steps, axis=0, dtype=np.float64) + 1e-300) if steps else np.zeros(len(x))
@@ -257,7 +257,7 @@ def _seen(values: Array, logarithm: bool) -> tuple[Real, Real]:
     return seen.astype(np.float64, copy=False), plain.astype(np.float64, copy=False)
 
 
-def _steps(x: Real, axis: int) -> Real:
+def _steps(x: Array, axis: int) -> Real:
     """The mean square of differences between neighbours along an axis, on every other line, `(B,)`."""
     lines = np.moveaxis(x, axis, 1)[(slice(None), slice(None), *[slice(None, None, 2)] * (x.ndim - 2))]
     moved = lines[:, 1:] - lines[:, :-1]

@@ -65,8 +65,11 @@ class TypicalFields(ParameterSpace):
         """Which rows the base contains and are typical, `(B,)`."""
         inside = np.array(self.base.contains(mu))
         values = self._comparable(as_mu(mu, self.names)[self.names[0]])
-        if values is not None and inside.any():
-            inside[inside] = self.density.typical(values[inside])
+        if values is None or not inside.any():
+            return inside
+        if inside.all():  # the usual case, without a copy of all fields
+            return self.density.typical(values)
+        inside[inside] = self.density.typical(values[inside])
         return inside
 
     def describe(self, mu: Mu) -> Array:
