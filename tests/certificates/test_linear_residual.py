@@ -51,7 +51,9 @@ def judged(problem, mu, v, constants=None):
 
 
 def check(problem, mu, u, answer, norm):
-    """The bounds hold, from both sides, for the returned field."""
+    """The bounds hold, from both sides, for the returned field, which carries the prescribed values."""
+    systems, v = problem.systems(mu), problem.space.flatten(answer.field)
+    np.testing.assert_array_equal(v[:, ~systems.free], systems.lift[:, ~systems.free])
     true = error(problem, mu, u, problem.space.flatten(answer.field), norm)
     assert (answer.bound > 0).all() and not np.isnan(answer.bound).any()
     assert (answer.bound >= true).all(), (answer.bound / true).min()
