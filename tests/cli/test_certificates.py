@@ -113,6 +113,20 @@ def test_what_certify_cannot_do_is_said(plate, nwidth, tmp_path, monkeypatch, ar
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("option", [("--level", "0.9"), ("--norm", "max"), ("--training", "runs.csv")])
+def test_options_of_calibration_are_refused_for_a_guaranteed_limit(bare, nwidth, tmp_path, option):
+    said = nwidth("certify", bare, *option, "-o", tmp_path / "out.nwidth")
+    assert said.code == 2 and "calibrated on runs" in said.err
+
+
+def test_a_deadline_says_who_missed_and_never_makes_a_limit_worse(model, cases, nwidth):
+    before = nwidth("predict", model, cases, "--json").json["rows"]
+    after = nwidth("refine", model, cases, "--rtol", "1e-11", "--deadline", "1e-9", "--json").json["rows"]
+    for old, new in zip(before, after, strict=True):
+        assert "deadline" in new["note"]
+        assert new["outputs"]["mean"]["limit"] <= old["outputs"]["mean"]["limit"]
+
+
 @pytest.mark.parametrize("verb", ["certify", "refine"])
 def test_options_for_a_model_are_refused_for_a_study(done, nwidth, verb):
     said = nwidth(verb, done / "block.yaml", "--problem", done / "block.yaml")

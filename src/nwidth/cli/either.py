@@ -122,7 +122,7 @@ def certify(
             outputs=_names(outputs),
             fields=_names(fields),
             problem=equation_in(problem),
-            level=0.9 if level is None else level,
+            level=level,
             norm=norm or None,
             seed=seed or 0,
         )

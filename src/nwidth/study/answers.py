@@ -4,7 +4,7 @@ import csv
 import difflib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous, Statistical
-from nwidth.core.prediction import Prediction, Source
+from nwidth.core.prediction import Output, Prediction, Source
 from nwidth.core.validation import batch_size
 from nwidth.io.atomic import write_atomically
 from nwidth.io.detect import detect
@@ -55,14 +55,12 @@ class Answers:
         """What is outside of the range, why there is no limit, and which rows did not come from the surrogate."""
         p = self.prediction
         reasons = [""] * len(p) if p.reason is None else [str(reason) for reason in p.reason]
-        met = p.stats.get("met", np.ones(len(p), dtype=bool))
-        reasons = [
-            r if ok else r or "the deadline came before the tolerance" for r, ok in zip(reasons, met, strict=True)
-        ]
         outside = self.outside or [""] * len(p)
         sources = ["" if source == Source.SURROGATE else str(source) for source in p.source]
-        rows = zip(sources, outside, reasons, p.inside, strict=True)
-        return ["; ".join(filter(None, (s, o, "" if o and not inside else r))) for s, o, r, inside in rows]
+        met = p.stats.get("met", np.ones(len(p), dtype=bool))
+        late = ["" if ok else "the deadline came before the tolerance" for ok in met]
+        known = ["" if o and not inside else r for o, inside, r in zip(outside, p.inside, reasons, strict=True)]
+        return ["; ".join(filter(None, row)) for row in zip(sources, outside, known, late, strict=True)]
 
     @property
     def columns(self) -> dict[str, Array]:
@@ -169,7 +167,8 @@ def ask(
     else:
         prediction = surrogate.predict(mu)
     if rtol is not None:
-        prediction = refine(prediction, problem or _equation(surrogate, model), rtol, **_until(deadline))
+        refined = refine(prediction, problem or _equation(surrogate, model), rtol, **_until(deadline))
+        prediction = _tighter(prediction, refined)
     for name in thresholds or {}:
         if name not in prediction.outputs:
             raise InputError(f"threshold: output {unknown(name, list(prediction.outputs))}")
@@ -178,6 +177,22 @@ def ask(
 
 def _until(deadline: float | None) -> dict[str, Any]:
     return {} if deadline is None else {"deadline": deadline}
+
+
+def _tighter(before: Prediction, after: Prediction) -> Prediction:
+    """The refined answers, each output with the smaller of its two guaranteed limits: a limit by duality can be smaller
+    than what follows from a refined field."""
+    if not (isinstance(before.guarantee, Rigorous) and isinstance(after.guarantee, Rigorous)):
+        return after
+    outputs = dict(after.outputs)
+    for name, new in after.outputs.items():
+        old = before.outputs.get(name)
+        if old is not None and old.limit.shape == new.limit.shape:
+            keep = old.limit < new.limit
+            outputs[name] = Output(
+                np.where(keep, old.values, new.values), np.where(keep, old.limit, new.limit), new.unit
+            )
+    return replace(after, outputs=outputs)
 
 
 def _within(surrogate: Surrogate, problem: Problem, tol: float) -> Refining:

@@ -59,7 +59,7 @@ def certify_file(
     outputs: Sequence[str] = (),
     fields: Sequence[str] = (),
     problem: Problem | None = None,
-    level: float = 0.9,
+    level: float | None = None,
     norm: str | None = None,
     seed: int = 0,
     kinds: Sequence[type] = (),
@@ -86,11 +86,22 @@ def certify_file(
             f"{model} holds no equation, so a limit needs unseen runs or the equation: --holdout RUNS.csv --results "
             "FOLDER, or --problem STUDY.yaml"
         )
+    if runs is None:
+        _only_calibrated(level=level, training=training, norm=None if norm in ("energy", "l2") else norm)
     known = None if training is None else read_parameters(surrogate, training, kinds)
-    certified = certify(surrogate, equation, holdout=runs, level=level, norm=norm, training=known, seed=seed)
+    certified = certify(surrogate, equation, holdout=runs, level=level or 0.9, norm=norm, training=known, seed=seed)
     report = _report(certified, target, runs, replaced)
     save(certified, target, provenance=_provenance(report, Path(model), runs, seed))
     return report
+
+
+def _only_calibrated(**given: Any) -> None:
+    named = [name for name, value in given.items() if value is not None]
+    if named:
+        raise InputError(
+            f"{named[0]} = {given[named[0]]} is for limits that are calibrated on runs; a limit from the equation is "
+            "guaranteed, in the energy or the l2 norm: give --holdout, or leave it out"
+        )
 
 
 def bare_surrogate(found: Storable, path: Path) -> tuple[Surrogate, str]:
