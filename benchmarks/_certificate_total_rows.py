@@ -187,7 +187,7 @@ def _answers(problem: Darcy, mu: Mu, indices: range, seed: int) -> dict[str, Arr
 def _effectivity(quick: bool, seed: int) -> list[Row]:
     found: dict[FluxKind, dict[str, list[float]]] = {flux: {} for flux in FLUXES}
     below: dict[FluxKind, list[float]] = {flux: [] for flux in FLUXES}
-    for cells in (16,) if quick else (32, 64):
+    for cells in (16,) if quick else (16, 32):
         problem, indices = Darcy(cells), range(2 if quick else 4)
         mu = problem.parameters.sample(indices, seed)
         a, f = on_halves(mu["a"]), on_halves(np.ones_like(mu["a"]))
@@ -236,7 +236,7 @@ def _block_effectivity(quick: bool, seed: int) -> list[Row]:
 
 def _split(quick: bool, seed: int) -> list[Row]:
     """How far apart the two ends of each part are, and what is advised."""
-    problem, indices = Darcy(16 if quick else 64), range(4 if quick else 16)
+    problem, indices = Darcy(16 if quick else 64), range(4 if quick else 8)
     mu = problem.parameters.sample(indices, seed)
     result = []
     for name, v in _answers(problem, mu, indices, seed).items():

@@ -8,7 +8,13 @@ from tests.mutants.test_mutants import Mutant
 
 BOXES = ("tests/bounds/equilibrated/test_boxes.py",)
 TRIANGLES = ("tests/bounds/equilibrated/test_triangles.py",)
-WHOLE = ("tests/online/test_total_error.py",)
+WHOLE = "tests/online/test_total_error.py"
+SOURCE = ("tests/bounds/equilibrated/test_boxes.py::test_the_oscillation_and_the_friedrichs_constant",)
+ROUNDING = ("tests/bounds/equilibrated/test_boxes.py::test_round_off_is_counted",)
+PLANES = (f"{WHOLE}::test_planes_against_finer_grids",)
+SCHEME = (f"{WHOLE}::test_the_energy_of_the_scheme_bounds_that_of_the_equation",)
+COMPARED = (f"{WHOLE}::test_cell_data_that_the_matrices_are_not_made_of",)
+LEFT = (f"{WHOLE}::test_the_parts_hold_after_a_single_step",)
 HERE = "bounds/equilibrated"
 
 MUTANTS = [
@@ -17,16 +23,16 @@ MUTANTS = [
         f"{HERE}/majorant.py",
         "self.combined + self.rest",
         "self.combined",
-        WHOLE,
+        SOURCE,
     ),
-    Mutant("a bound without its rounding", f"{HERE}/majorant.py", "+ self.noise + TINY", "+ TINY", WHOLE),
+    Mutant("a bound without its rounding", f"{HERE}/majorant.py", "+ self.noise + TINY", "+ TINY", ROUNDING),
     Mutant(
         "oscillation left out", f"{HERE}/majorant.py", "_root(gap + oscillation) * paid", "_root(gap) * paid", BOXES
     ),
     Mutant(
-        "a lower bound that takes the upper one for exact", f"{HERE}/majorant.py", "mine.least *", "mine.gap *", WHOLE
+        "a lower bound that takes the upper one for exact", f"{HERE}/majorant.py", "mine.least *", "mine.gap *", PLANES
     ),
-    Mutant("a lower bound that forgets the better field", f"{HERE}/majorant.py", "low**2 - high**2", "low**2", WHOLE),
+    Mutant("a lower bound that forgets the better field", f"{HERE}/majorant.py", "low**2 - high**2", "low**2", PLANES),
     Mutant("Friedrichs without π", f"{HERE}/boxes.py", "1.0 / (np.pi * np.sqrt(sum", "1.0 / (np.sqrt(sum", BOXES),
     Mutant(
         "1/a from below in the upper bound",
@@ -64,7 +70,7 @@ MUTANTS = [
         f"{HERE}/grids.py",
         "return np.sqrt(largest) * (1 + 1e-12)",
         "return 0 * largest + 1.0",
-        WHOLE,
+        SCHEME,
     ),
     Mutant(
         "a patch that forgets what its field misses",
@@ -106,10 +112,14 @@ MUTANTS = [
         "online/total_error.py",
         "surrogate = found.moved + left + slack",
         "surrogate = found.moved + slack",
-        WHOLE,
+        LEFT,
     ),
     Mutant(
-        "cell data that nobody compares", "online/total_error.py", "if not gap <= 1e-8 * scale:", "if gap < 0:", WHOLE
+        "cell data that nobody compares",
+        "online/total_error.py",
+        "if not gap <= 1e-8 * scale:",
+        "if gap < 0:",
+        COMPARED,
     ),
 ]
 

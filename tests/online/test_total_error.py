@@ -288,6 +288,19 @@ def test_the_split_on_triangles():
             assert (found.advice == advice).all()
 
 
+def test_the_parts_hold_after_a_single_step():
+    """Far from the discrete solution, what is left is in both parts."""
+    problem = Darcy(resolution=12)
+    mu = problem.parameters.sample(range(3), 5)
+    u = solved(problem, mu)
+    v = np.where(u != 0, 1.0, 0.0)
+    distance = energy(halved(u - v), GridEquilibration(problem).boxes(mu))
+    for steps in (1, 2):
+        found = nw.TotalErrorBound(problem, steps=steps)(answer(problem, mu, v))
+        assert (found.split_steps <= 2 * steps).all()
+        assert (found.surrogate_lower <= distance).all() and (distance <= found.surrogate).all()
+
+
 @settings(max_examples=30)
 @given(n=st.tuples(st.integers(2, 6), st.integers(2, 6)), seed=st.integers(0, 10**6), linear=st.booleans())
 def test_the_energy_of_the_scheme_bounds_that_of_the_equation(n, seed, linear):

@@ -104,6 +104,22 @@ def test_the_oscillation_and_the_friedrichs_constant():
     assert found.rest[0] == pytest.approx(rest, rel=1e-10)
     assert found.combined[0] == pytest.approx(oscillation, rel=1e-6)
     assert boxes.friedrichs == pytest.approx(length / np.pi)
+    assert found.noise[0] == 0  # nothing is squared but the source
+    assert found.upper[0] == pytest.approx(rest + oscillation, rel=1e-6)
+
+
+def test_round_off_is_counted():
+    """A field and its own flux: nothing is left but rounding, which is in the bound."""
+    rng = np.random.default_rng(6)
+    boxes = Boxes((1.0, 1.0), np.full((1, 8, 8), 3.0), np.zeros((1, 8, 8)), "constant")
+    x, y = np.meshgrid(np.linspace(0, 1, 9), np.linspace(0, 1, 9), indexing="ij")
+    slopes = rng.standard_normal(2)
+    v = (1e3 + slopes[0] * x + slopes[1] * y)[None]
+    flux = np.full((1, 9, 8), -3.0 * slopes[0]), np.full((1, 8, 9), -3.0 * slopes[1])
+    found = majorant(v, flux, boxes)
+    assert found.noise[0] > 1e3 * np.finfo(float).eps * np.abs(slopes).max()
+    assert found.gap[0] < found.noise[0] < 1e-9 * energy(v, boxes)[0] * 1e3
+    assert found.upper[0] >= (found.combined + found.rest + found.noise)[0]
 
 
 @pytest.mark.parametrize("cells", SHAPES)
