@@ -1,11 +1,14 @@
 """The best design: known optima are found, the winner's value is a full solve's, and the promise is the right one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.rb.affine_cases import Random
 
 import nwidth as nw
 from nwidth.core.errors import InputError, WorkError
+from nwidth.core.guarantee import Rigorous
 from nwidth.core.prediction import Output, uncertified
 from nwidth.online.minimize import minimize, objective_of
 from nwidth.problems.base import BlackBox, Outputs, Quantity
@@ -109,6 +112,16 @@ def test_with_guaranteed_limits_nothing_searched_is_better_by_more_than_the_gap(
         assert truth.min() >= found.value - found.gap - 1e-9
         assert found.held and "Guaranteed" in str(found)
     assert gaps[0] > 0 and gaps[2] <= gaps[1] <= gaps[0]
+
+
+def test_the_gap_is_what_the_limits_of_the_others_leave_open():
+    class Sure(Told):
+        def predict(self, mu):
+            return replace(super().predict(mu), guarantee=Rigorous("outputs", ("reduction",)))
+
+    found = minimize(Sure(Bowl(), limit=0.3), Bowl(), "height", samples=500, verify=1)
+    # the next best of the searched designs is hardly worse than the winner, and could be better by its limit
+    assert 0.29 < found.gap <= 0.3 and found.held
 
 
 def test_what_cannot_be_minimised_is_refused():
