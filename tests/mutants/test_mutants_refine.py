@@ -51,8 +51,8 @@ MUTANTS = [
     Mutant(
         "a Riesz map that is never doubted",
         "solvers/riesz_cg.py",
-        "bound = np.where(inexact <= _INEXACT * np.sqrt(np.maximum(run.rho, 0.0)), bound, np.inf)",
-        "bound = bound + 0 * inexact",
+        "inexact = (np.linalg.norm(run.residual - xz, axis=1) + lost)",
+        "inexact = 0.0 * lost",
         STEPS,
     ),
     Mutant(

@@ -170,3 +170,15 @@ def test_problems_of_another_kind_go_where_they_belong():
         Refiner(problem)
     with pytest.raises(InputError, match="complex"):
         refine(uncertified(MU, 1j * answers(0.1).field, PROBLEM.space, np.ones(6, bool)), PROBLEM)
+
+
+def test_multigrid_solves_no_further_than_asked_and_as_far_at_high_contrast():
+    for problem in (Darcy(32), Darcy(32, law="log-normal", sigma=2.0)):
+        mu, solver = problem.parameters.sample(range(6), 2), Multigrid()
+        state = solver.prepare(problem)
+        loose, tight = (solver.solve(state, mu, None, nw.Tolerance("energy", rtol)) for rtol in (1e-2, 1e-7))
+        assert loose.converged.all() and tight.converged.all()
+        assert (loose.stats["iterations"] < tight.stats["iterations"]).all()
+        assert (tight.stats["bound"] <= 1.001e-7 * tight.stats["norm"]).all()
+    relative = loose.stats["bound"] / loose.stats["norm"]
+    assert np.median(relative) > 1e-6
