@@ -34,7 +34,7 @@ class Sizes:
 
 def rows(quick: bool, seed: int) -> list[Row]:
     """One row for each way of asking, and what a full solve of the winner is worth."""
-    sizes = Sizes(3 if quick else 60)
+    sizes = Sizes(3 if quick else 40)
     return [*optimum(sizes, seed), *feedback(sizes, seed)]
 
 
