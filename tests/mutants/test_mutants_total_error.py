@@ -38,7 +38,7 @@ MUTANTS = [
         "1/a from below in the upper bound",
         f"{HERE}/_plane.py",
         "total += _blend(i0, i1, i2, i3, s, t) * square",
-        "total += middle * square",
+        "total += (2 - here * middle) * middle * square",
         BOXES,
     ),
     Mutant("a transverse slope left out", f"{HERE}/_plane.py", "+ here * slope_y", "", BOXES),
