@@ -183,7 +183,8 @@ def test_measured_costs_are_those_of_the_work():
     sloped = measure_slope(work, {"x": x}, np.repeat([10.0, 1e3, 0.5], [3, 3, 2]), 1, lambda: clock[0])
     assert (sloped.decade, sloped.usual) == pytest.approx((0.5, 2.0))
     assert sloped.single(np.array([1.0, 3.0])) == pytest.approx(sloped.each + np.array([-0.5, 0.5]))
-    assert sloped.single(np.array([-1e3])) == pytest.approx(0.1 * sloped.each)
+    assert sloped.single(np.array([0.0])) == pytest.approx(sloped.each - 0.5)  # no guess below what was measured
+    assert Line(0.0, 1.0, 1.0, 9.0).single(np.array([0.0])) == pytest.approx(0.1)
     alike = measure_slope(work, {"x": x}, np.full(8, 0.5), 1, lambda: clock[0])
     assert alike.decade == 0.0 and alike.each > 0
 

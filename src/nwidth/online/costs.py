@@ -33,12 +33,14 @@ _ENOUGH, _MOST = 0.1, 10
 @dataclass(frozen=True)
 class Line:
     """Seconds of a batch of B queries: `fixed + each B`; `decade` more for each query and decade that the relative
-    bound is farther above the tolerance than `usual` decades."""
+    bound is farther above the tolerance than `usual` decades; nothing below `least` decades was measured, and none of
+    those costs less."""
 
     fixed: float
     each: float
     decade: float = 0.0
     usual: float = 0.0
+    least: float = 0.0
 
     def __call__(self, count: float) -> float:
         """Seconds for `count` usual queries; none for none."""
@@ -46,7 +48,8 @@ class Line:
 
     def single(self, decades: Real) -> Real:
         """Seconds of each query, without what is fixed."""
-        return np.maximum(self.each + self.decade * (decades - self.usual), _LEAST * self.each)
+        moved = self.decade * (np.maximum(decades, self.least) - self.usual)
+        return np.maximum(self.each + moved, _LEAST * self.each)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +173,8 @@ def measure_slope(work: Work, mu: Mu, excess: Real, repeats: int, clock: Clock =
     if apart < _APART:
         return Line(line.fixed, line.each, 0.0, usual)
     first, second = (measure_line(work, mu, half, repeats, clock) for half in (easy, hard))
-    return Line(line.fixed, line.each, max(0.0, second.each - first.each) / apart, usual)
+    slope = max(0.0, second.each - first.each) / apart
+    return Line(line.fixed, line.each, slope, usual, float(decades[easy].mean()))
 
 
 def _seconds(work: Work, mu: Mu, rows: Array, clock: Clock) -> float:
