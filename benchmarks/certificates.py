@@ -12,7 +12,7 @@ from importlib import import_module
 import _harness
 from _harness import Row
 
-PARTS = ("bounds", "refine", "nonsymmetric", "total", "time", "coverage", "selection", "routing", "evidence")
+PARTS = ("bounds", "refine", "nonsymmetric", "total", "time", "coverage", "routing", "evidence")
 
 
 def chosen(arguments: list[str]) -> list[str]:
