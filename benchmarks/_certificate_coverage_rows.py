@@ -163,7 +163,7 @@ def error_of(answer: Prediction, data: Snapshots, norm: str) -> Real:
 def _coverage(case: Case, repeats: int, seed: int) -> list[Row]:
     surrogate, hints = case.surrogate(seed), [Residual(case.problem)]
     fields, bands = [Hits(level) for level in LEVELS], Hits(0.9)
-    for held, test in fresh(case.problem, repeats, 120, 40, seed=seed):
+    for held, test in fresh(case.problem, repeats, 90, 30, seed=seed):
         certificate = calibrate(surrogate, held, 0.9, seed, norm="mass", hints=hints, scale=case.scale)
         test, answer = asked(surrogate, test)
         error = error_of(answer, test, "mass")
@@ -276,7 +276,7 @@ def _whom(case: Case, surrogate: Surrogate, sizes: Sizes, seed: int, name: str) 
         "rank_correlation_of_limit_and_error": float(np.mean(tally.correlation)),
     }
     return [
-        Row(f"{name}: refined by the scaled limit over by one radius", float(scaled / one), "x", 0.7, "<=", detail),
+        Row(f"{name}: refined by the scaled limit over by one radius", float(scaled / one), "x", 0.8, "<=", detail),
         law_row(f"{name}: coverage among the accepted", tally.accepted, accepted=1 - float(scaled)),
     ]
 
