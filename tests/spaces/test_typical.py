@@ -65,6 +65,7 @@ def test_a_periodic_grid_has_one_end():
     fine = law.at(48).sample(range(400, 430), seed=0)
     coarse = law.sample(range(400, 430), seed=0)
     np.testing.assert_array_equal(typical.on(law.at(48)).contains(fine), typical.contains(coarse))
+    assert not typical.on(law.at(48)).contains({"u0": 9 * fine["u0"]}).any()
 
 
 def test_axes_that_do_not_grow():

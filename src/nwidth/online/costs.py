@@ -25,7 +25,7 @@ _APART = 0.3
 #: No way costs less than this part of its usual cost, however easy the query.
 _LEAST = 0.1
 #: One query on its own costs more than each of some.
-_FEW = 6
+FEW = 6
 #: Seconds that a measurement should take, with at most so many times the repeats that were asked for.
 _ENOUGH, _MOST = 0.1, 10
 
@@ -163,7 +163,7 @@ def measure_line(work: Work, mu: Mu, rows: Array, repeats: int, clock: Clock = p
 def measure_slope(work: Work, mu: Mu, excess: Real, repeats: int, clock: Clock = perf_counter) -> Line:
     """The line of samples that miss the tolerance (of a few of the worst where hardly any does), and how it rises with
     the decades that they miss it by."""
-    count = max(int(np.sum(~(excess <= 1))), min(_FEW, batch_size(mu)))
+    count = max(int(np.sum(~(excess <= 1))), min(FEW, batch_size(mu)))
     rows = np.argsort(excess, kind="stable")[-count:]
     line = measure_line(work, mu, rows, repeats, clock)
     decades = decades_of(excess)

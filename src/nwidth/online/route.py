@@ -15,7 +15,7 @@ from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
 from nwidth.core.prediction import Prediction, Reduced, Source, uncertified
 from nwidth.core.solution import Solution, Tolerance
 from nwidth.core.validation import as_mu, batch_size, select
-from nwidth.online.costs import Clock, CostModel, Work, here, measure_line, measure_slope
+from nwidth.online.costs import FEW, Clock, CostModel, Work, here, measure_line, measure_slope
 from nwidth.online.join import joined
 from nwidth.online.reduced_relative import relative_of_reduced
 from nwidth.problems.base import Coercive
@@ -114,21 +114,24 @@ class Router:
         excess, fields = self._relative(start) / self.rtol, np.asarray(start.field)
         for solver in range(len(self.solvers)):  # plans and kernels are made at the first call
             self._run(solver, select(mu, slice(0, 1)), fields[:1])
+        # where hardly any query misses, what a miss costs is measured at a tolerance that some do miss
+        scale = float(np.clip(0.9 * np.sort(excess)[-min(FEW, len(excess))], 0.1, 1.0))
+        farther = excess / scale
         solvers, task = range(len(self.solvers)), (mu, everything, repeats, clock)
         return CostModel(
             rtol=self.rtol,
             bare=measure_line(lambda part, rows: self.bare.predict(part).field, *task),
             limited=measure_line(lambda part, rows: self._excess(part), *task),
-            warm=tuple(measure_slope(self._work(k, fields), mu, excess, repeats, clock) for k in solvers),
+            warm=tuple(measure_slope(self._work(k, fields, scale), mu, farther, repeats, clock) for k in solvers),
             cold=tuple(measure_line(self._work(k, None), *task) for k in solvers),
             excess=np.sort(excess),
             solvers=self.names,
             machine=here(),
         )
 
-    def _work(self, solver: int, fields: Array | None) -> Work:
+    def _work(self, solver: int, fields: Array | None, scale: float = 1.0) -> Work:
         """A solver on some of the queries, from their fields or from nothing."""
-        return lambda part, rows: self._run(solver, part, None if fields is None else fields[rows])
+        return lambda part, rows: self._run(solver, part, None if fields is None else fields[rows], scale)
 
     def _planned(self, plan: str, mu: Mu) -> Prediction:
         if plan == "solve":
@@ -183,10 +186,10 @@ class Router:
             raise _missed(solution, self.rtol)
         return self._answered(solution, mu, start, inside)
 
-    def _run(self, solver: int, mu: Mu, start: Array | None) -> Solution:
+    def _run(self, solver: int, mu: Mu, start: Array | None, scale: float = 1.0) -> Solution:
         chosen, state = self.solvers[solver], self._states[solver]
         begin = None if start is None else _finite(start, self.problem)
-        return chosen.solve(state, mu, begin, Tolerance("energy", self.rtol))
+        return chosen.solve(state, mu, begin, Tolerance("energy", scale * self.rtol))
 
     @cached_property
     def _states(self) -> list[Any]:
