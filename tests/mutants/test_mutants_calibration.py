@@ -35,13 +35,6 @@ MUTANTS = [
         HINTS,
     ),
     Mutant(
-        "a residual of a field that misses the boundary data",
-        "certificates/hints.py",
-        "systems.residual(systems.impose(v))",
-        "systems.residual(v)",
-        HINTS,
-    ),
-    Mutant(
         "an ensemble of which only the last member counts",
         "certificates/hints.py",
         "squares.get(name, 0.0) + distance**2",
