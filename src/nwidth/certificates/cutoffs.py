@@ -30,9 +30,9 @@ class Cutoff(Storable):
         `expected` `(B,)` is g, the expected logarithm of the error.
         """
 
-    @abstractmethod
     def reasons(self, prediction: Prediction, limits: Real) -> Array:
         """Why a limit is +inf, `(B,)` texts, empty where the cutoff is not the reason."""
+        return np.full(len(prediction), "", dtype=object)
 
     @abstractmethod
     def guarantee(self, words: str, level: float, count: int) -> Statistical | Estimate:
@@ -53,9 +53,6 @@ class Pooled(Cutoff):
 
     def __call__(self, name: str, scores: Real, level: float, prediction: Prediction, expected: Real) -> Real:
         return np.full(len(prediction), quantile(scores, level))
-
-    def reasons(self, prediction: Prediction, limits: Real) -> Array:
-        return np.full(len(prediction), "", dtype=object)
 
     def guarantee(self, words: str, level: float, count: int) -> Statistical:
         return Statistical(words, level, count)
