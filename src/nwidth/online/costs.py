@@ -148,7 +148,8 @@ def measure_line(work: Work, mu: Mu, rows: Array, repeats: int, clock: Clock = p
     if not len(rows):
         return Line(0.0, 0.0)
     middle = rows[len(rows) // 2 : len(rows) // 2 + 1]
-    together, alone = [], []
+    together: list[float] = []
+    alone: list[float] = []
     spent = 0.0
     while len(together) < repeats or (spent < _ENOUGH and len(together) < _MOST * repeats):
         # in turn, so that a busy moment hits both
