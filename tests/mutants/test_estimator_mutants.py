@@ -105,7 +105,7 @@ MUTANTS = [
     ),
     Mutant(
         "a relative bound against the wrong norm",
-        "online/enrich.py",
+        "online/reduced_relative.py",
         "own = np.minimum(own, whole",
         "own = np.maximum(own, whole",
         ENRICH,
