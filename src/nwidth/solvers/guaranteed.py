@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nwidth.core.arrays import Array, Mu, Real
+from nwidth.core.errors import InputError
 from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, select
 from nwidth.problems.base import Problem
@@ -177,7 +178,15 @@ def _other(problem: Problem) -> Solver | None:
     space = problem.space
     if isinstance(space, Grid) and space.floating:
         return None
-    return Direct() if space.size <= _FACTORED[min(space.points().shape[-1], 3)] else None
+    return Direct() if space.size <= _FACTORED[min(_directions(space), 3)] else None
+
+
+def _directions(space: FunctionSpace) -> int:
+    """Of the domain; three where the dofs have no places, because factors are fullest there."""
+    try:
+        return int(space.points().shape[-1])
+    except InputError:
+        return 3
 
 
 def _turns(found: _Merged, ends: float) -> Iterator[Array]:
