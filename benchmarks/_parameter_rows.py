@@ -161,7 +161,7 @@ def _theirs(sweep: Sweep, train: Snapshots, test: Snapshots, seeds: Sequence[int
 def best_ratio(plain: Mapping[str, Point], small: Mapping[str, Point]) -> tuple[float, str, str | None]:
     """The largest ratio to the smallest plain network that is as accurate, and both names.
 
-    Where no plain network is as accurate as a small one, the largest of the sweep stands for it: a lower bound.
+    Where no plain network is as accurate as any small one, the largest of the sweep stands for it: a lower bound.
     """
     found = []
     for name, point in small.items():
@@ -169,7 +169,7 @@ def best_ratio(plain: Mapping[str, Point], small: Mapping[str, Point]) -> tuple[
         other = min(good, key=lambda n: plain[n].parameters) if good else None
         size = plain[other].parameters if other else max(p.parameters for p in plain.values())
         found.append((size / point.parameters, name, other))
-    return max(found, key=lambda entry: entry[0])
+    return max([entry for entry in found if entry[2] is not None] or found, key=lambda entry: entry[0])
 
 
 def measured(fitter: OperatorFitter, train: Snapshots, test: Snapshots, seeds: Sequence[int]) -> Point:

@@ -41,6 +41,7 @@ def test_the_smallest_plain_network_that_is_as_accurate_counts(rows, small):
 def test_where_none_is_as_accurate_the_largest_of_the_sweep_stands_for_it(rows, small):
     plain = points(rows, tiny=(150, 0.05), large=(500, 0.02))
     assert rows.best_ratio(plain, {"b": small["b"]}) == (2.5, "b", None)
+    assert rows.best_ratio(plain, small) == (5.0, "a", "large")  # a network that was found counts before a bound
 
 
 def test_a_plain_network_that_is_smaller_and_better_is_not_hidden(rows, small):
