@@ -37,7 +37,7 @@ def draw(out: Path, palette: Palette) -> Figure:
             left.text(error, y, f" {error:.1f}", va="center", fontsize=8, color=palette.ink)
     left.set_yticks(place, [name.replace(", turned", "\nturned") for name in contestants], fontsize=8)
     left.set(xlabel="relative error [%], trained at 16²")
-    left.legend(loc="lower right")
+    left.legend(loc="upper right")
     coverage(right, rows(out / "limits.csv"), palette)
     return figure
 
