@@ -126,3 +126,11 @@ def test_an_operator_knows_its_fields_on_every_grid(tmp_path):
         assert found.predict(usual).inside.mean() > 0.9 and not found.predict(smaller).inside.any()
     nw.save(surrogate, tmp_path / "fno.nwidth")
     assert nw.load(tmp_path / "fno.nwidth").parameters == surrogate.parameters
+
+
+def test_what_the_base_refuses_is_outside_however_typical(typical):
+    """Between the nodes of the training only the base looks."""
+    finer = LAW.at(48)
+    fields = finer.sample([900, 900], 0)["a"].copy()
+    fields[1, 1, 1] = np.nan
+    assert typical.on(finer).contains({"a": fields}).tolist() == [True, False]
