@@ -51,13 +51,18 @@ class SignedSum(NamedTuple):
         return SignedSum(self.places.to(device), self.sign.to(device, dtype))
 
 
-@lru_cache(maxsize=32)  # a pure function of a few integers, asked for at every call of a network
 def folding(modes: tuple[int, ...]) -> tuple[SignedSum, SignedSum]:
     """The map from cosine-sine coefficients to complex ones, and its transpose; not to be written to.
 
     Columns are products of [cos 0, cos θ, ..., sin θ, ...] over the axes, row-major; rows alternate the real and the
     imaginary part of `∫ v e^{-ik·θ}` for k in `frequencies(modes)`:  e^{-ikθ} = Π_j (cos|k_j|θ_j - i s_j sin|k_j|θ_j).
     """
+    return _sums(_folding_tables(modes))
+
+
+# Arrays are kept, not tensors: one that is made while a network is traced belongs to the trace.
+@lru_cache(maxsize=32)  # a pure function of a few integers, asked for at every call of a network
+def _folding_tables(modes: tuple[int, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     k = frequencies(modes)
     rows, columns, signs = [], [], []
     for sines in product((False, True), repeat=len(modes)):
@@ -74,7 +79,12 @@ def folding(modes: tuple[int, ...]) -> tuple[SignedSum, SignedSum]:
     return _table(entries[0], entries[1], entries[2], size[0]), _table(entries[1], entries[0], entries[2], size[1])
 
 
-def _table(rows: Array, columns: Array, signs: Array, size: int) -> SignedSum:
+def _sums(tables: tuple[tuple[Array, Array], tuple[Array, Array]]) -> tuple[SignedSum, SignedSum]:
+    there, back = (SignedSum(torch.from_numpy(places), torch.from_numpy(sign)) for places, sign in tables)
+    return there, back
+
+
+def _table(rows: Array, columns: Array, signs: Array, size: int) -> tuple[Array, Array]:
     """Triples (row, column, sign) as a padded table with one line per term."""
     order = np.argsort(rows, kind="stable")
     rows, columns, signs = rows[order], columns[order], signs[order]
@@ -82,16 +92,20 @@ def _table(rows: Array, columns: Array, signs: Array, size: int) -> SignedSum:
     term = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
     index, sign = np.zeros((count.max(), size), dtype=np.int64), np.zeros((count.max(), size, 1))
     index[term, rows], sign[term, rows, 0] = columns, signs
-    return SignedSum(torch.from_numpy(index), torch.from_numpy(sign))
+    return index, sign
+
+
+def doubled_folding(modes: tuple[int, ...]) -> tuple[SignedSum, SignedSum]:
+    """`folding` with each pair {k, -k} counted twice and k = 0 once: what synthesis and its adjoint need."""
+    return _sums(_doubled_tables(modes))
 
 
 @lru_cache(maxsize=32)
-def doubled_folding(modes: tuple[int, ...]) -> tuple[SignedSum, SignedSum]:
-    """`folding` with each pair {k, -k} counted twice and k = 0 once: what synthesis and its adjoint need."""
-    there, back = folding(modes)
-    rows = torch.arange(there.places.shape[1])[:, None]
-    twice = [torch.where(r >= 2, 2.0, 1.0).to(there.sign.dtype) for r in (rows, back.places[..., None])]
-    return SignedSum(there.places, there.sign * twice[0]), SignedSum(back.places, back.sign * twice[1])
+def _doubled_tables(modes: tuple[int, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    (places, sign), (back_places, back_sign) = _folding_tables(modes)
+    rows = np.arange(places.shape[1])[:, None]
+    twice, back_twice = (np.where(r >= 2, 2.0, 1.0) for r in (rows, back_places[..., None]))
+    return (places, sign * twice), (back_places, back_sign * back_twice)
 
 
 class Fold(torch.autograd.Function):
