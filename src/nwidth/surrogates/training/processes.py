@@ -1,5 +1,6 @@
 """The processes that train together: one, or those that torchrun starts."""
 
+import atexit
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ class Processes:
         if not dist.is_initialized():
             backend = "nccl" if device.type == "cuda" else "gloo"
             dist.init_process_group(backend, device_id=device if backend == "nccl" else None)
+            # further fits use the group again; one that is alive when the interpreter ends may abort the process
+            atexit.register(_leave)
         yield cls(dist.get_rank(), dist.get_world_size())
 
     @property
@@ -83,3 +86,9 @@ class Processes:
                 said = tensor.detach().contiguous()
                 dist.broadcast(said, 0)
                 tensor.copy_(said)
+
+
+def _leave() -> None:
+    """End the group, unless somebody has done so."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
