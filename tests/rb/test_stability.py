@@ -71,6 +71,8 @@ def test_a_field_from_elsewhere_has_an_infinite_limit_there_and_never_nan(plate)
     whole = replace(bare, values=bare.field)
     answer = ResidualCertificate(plate).bound(whole)
     assert np.isfinite(answer.bound[0]) and answer.bound[1] == np.inf
+    lower = plate.constant(mu).lower  # what is not above zero is no constant: nobody can divide by it
+    assert lower[0] > 0 and np.isnan(lower[1])
 
 
 def test_without_a_constant_the_message_says_what_is_missing():
