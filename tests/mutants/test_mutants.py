@@ -152,8 +152,8 @@ MUTANTS = [
     Mutant(
         "a Fourier map that drops the mirrored half",
         "linmaps/half_space.py",
-        "torch.where(r >= 2, 2.0, 1.0)",
-        "torch.where(r >= 2, 1.0, 1.0)",
+        "np.where(r >= 2, 2.0, 1.0)",
+        "np.where(r >= 2, 1.0, 1.0)",
         LINMAPS,
     ),
     Mutant(

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -112,3 +113,22 @@ def test_sums_keep_every_type_of_number(monkeypatch):
     Processes(0, 2).add_up(parts)
     assert all(bool((part == 2).all()) for part in parts)
     assert messages == [(torch.float32, 12), (torch.float64, 4)]
+
+
+def test_no_thread_holds_a_tensor_when_training_ends(monkeypatch):
+    """A message whose thread lets go late: what comes after the training finds no thread that needs the interpreter."""
+    held, free = [], threading.Event()
+
+    def late(tensor):
+        held.append(tensor)
+        threading.Thread(target=lambda: (free.wait(), time.sleep(0.05), held.clear())).start()
+
+    group = {"is_initialized": lambda: True, "get_rank": lambda: 0, "get_world_size": lambda: 2, "all_reduce": late}
+    for name, played in group.items():
+        monkeypatch.setattr(f"nwidth.surrogates.training.processes.dist.{name}", played)
+    with Processes.joined(torch.device("cpu")) as processes:
+        assert processes.total([1.5], torch.device("cpu")) == [1.5]
+        processes.wait_for_threads(limit=0.01)
+        assert held  # nobody waits for ever
+        free.set()
+    assert not held

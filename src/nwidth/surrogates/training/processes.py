@@ -2,9 +2,12 @@
 
 import atexit
 import os
-from collections.abc import Iterable, Iterator
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +29,7 @@ class Processes:
 
     rank: int = 0
     count: int = 1
+    sent: list["weakref.ref[Tensor]"] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
     @contextmanager
@@ -37,9 +41,10 @@ class Processes:
         if not dist.is_initialized():
             backend = "nccl" if device.type == "cuda" else "gloo"
             dist.init_process_group(backend, device_id=device if backend == "nccl" else None)
-            # further fits use the group again; one that is alive when the interpreter ends may abort the process
-            atexit.register(_leave)
-        yield cls(dist.get_rank(), dist.get_world_size())
+            atexit.register(_leave)  # not before: further fits use the group again
+        processes = cls(dist.get_rank(), dist.get_world_size())
+        yield processes
+        processes.wait_for_threads()
 
     @property
     def leads(self) -> bool:
@@ -59,7 +64,7 @@ class Processes:
             kinds.setdefault(tensor.dtype, []).append(tensor)
         for parts in kinds.values():
             flat = torch.cat([part.reshape(-1) for part in parts])
-            dist.all_reduce(flat)
+            self._pass(dist.all_reduce, flat)
             for part, total in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
                 part.copy_(total.view_as(part))
 
@@ -68,7 +73,7 @@ class Processes:
         if self.count == 1:
             return values
         sums = torch.tensor(values, dtype=torch.float64, device=device)
-        dist.all_reduce(sums)
+        self._pass(dist.all_reduce, sums)
         return sums.tolist()
 
     def agreed(self, value: float, device: torch.device) -> float:
@@ -76,7 +81,7 @@ class Processes:
         if self.count == 1:
             return value
         said = torch.tensor([value], dtype=torch.float64, device=device)
-        dist.broadcast(said, 0)
+        self._pass(dist.broadcast, said, 0)
         return float(said[0])
 
     def level(self, module: nn.Module) -> None:
@@ -84,8 +89,22 @@ class Processes:
         if self.count > 1:
             for tensor in module.state_dict().values():
                 said = tensor.detach().contiguous()
-                dist.broadcast(said, 0)
+                self._pass(dist.broadcast, said, 0)
                 tensor.copy_(said)
+
+    def wait_for_threads(self, limit: float = 10.0) -> None:
+        """Return when gloo's threads have let go of the last tensors, or after `limit` seconds.
+
+        They do so a moment after the message is through, and need the interpreter for it: one that finds it ending
+        aborts the process (pytorch/pytorch, pull request 179291).
+        """
+        end = time.monotonic() + limit
+        while any(tensor() is not None for tensor in self.sent) and time.monotonic() < end:
+            time.sleep(1e-3)
+
+    def _pass(self, collective: Callable[..., Any], tensor: Tensor, *options: int) -> None:
+        collective(tensor, *options)
+        self.sent[:] = [*(sent for sent in self.sent if sent() is not None), weakref.ref(tensor)]
 
 
 def _leave() -> None:
