@@ -7,8 +7,9 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,26 +51,50 @@ class Row:
         return f"{self.name:<58} {self.measured:>12.4g} {self.unit:<6} {wanted:<10} {verdict}"
 
 
+#: Rows from (quick, seed).
+Work = Callable[[bool, int], Sequence[Row]]
+
+
 def absent(name: str, package: str, target: float | None = None, sense: str = ">=") -> Row:
     """The row of a contestant that is not installed: it does not hold, and says why."""
     return Row(name, float("nan"), "", target if target is not None else 1.0, sense, {"reason": f"no {package}"})
 
 
-def main(name: str, work: Callable[[bool, int], Sequence[Row]], seed: int = 0) -> int:
+def main(name: str, work: Work, seed: int = 0) -> int:
     """Run a benchmark from the command line; 1 where a row does not hold, else 0."""
+    return _main(name, {"all": work}, seed)
+
+
+def main_of_parts(name: str, modules: Mapping[str, str]) -> int:
+    """Run the parts of a benchmark, or those that `--part NAME` names: the function `rows` of a module for each."""
+    return _main(name, {part: _rows_of(module) for part, module in modules.items()}, 0)
+
+
+def _main(name: str, parts: Mapping[str, Work], seed: int) -> int:
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the rows there")
     parser.add_argument("--quick", action="store_true", help="a small version, for smoke tests")
     parser.add_argument("--seed", type=int, default=seed)
+    if len(parts) > 1:
+        help_ = "this part only; may be given more than once"
+        parser.add_argument("--part", action="append", choices=list(parts), help=help_)
     options = parser.parse_args()
     if options.quick:
         print("--quick: a small version; its numbers are not the benchmark's")
-    rows = list(work(options.quick, options.seed))
-    print("\n".join(map(str, rows)))
+    rows: list[Row] = []
+    for part in vars(options).get("part") or parts:
+        found = parts[part](options.quick, options.seed)
+        print("\n".join(map(str, found)), flush=True)
+        rows.extend(found)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(_document(name, rows, options), indent=1))
     return 0 if all(row.holds for row in rows) else 1
+
+
+def _rows_of(module: str) -> Work:
+    """Loaded when it is asked for: not every part needs every contestant."""
+    return lambda quick, seed: import_module(module).rows(quick, seed)
 
 
 def _document(name: str, rows: Sequence[Row], options: argparse.Namespace) -> dict[str, Any]:

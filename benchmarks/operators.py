@@ -1,6 +1,6 @@
 """Neural operators side by side: accuracy, parameters and resolution, with neuraloperator's FNO as the contestant.
 
-Parts (`--part NAME` runs one; all by default):
+Parts (`--part NAME` runs one, and may be given more than once; all by default):
 
     accuracy     Darcy 64², Burgers ν = 0.01, Navier-Stokes ν = 1e-3: nwidth's best operator and recipe against
                  neuraloperator's FNO by its public recipe, at equal time and at equal epochs, three seeds
@@ -13,42 +13,10 @@ training takes a minute or two instead of hours; the published numbers stand in 
 """
 
 import sys
-from collections.abc import Callable, Sequence
 
-import _accuracy_rows
 import _harness
-import _parameter_rows
-import _resolution_rows
-import _table_rows
-from _harness import Row
 
-PARTS: dict[str, Callable[[bool, int], Sequence[Row]]] = {
-    "accuracy": _accuracy_rows.rows,
-    "parameters": _parameter_rows.rows,
-    "resolution": _resolution_rows.rows,
-    "table": _table_rows.rows,
-}
-
-
-def chosen(arguments: list[str]) -> list[str]:
-    """The parts asked for; `--part NAME` is taken out of the arguments."""
-    found = []
-    while "--part" in arguments:
-        place = arguments.index("--part")
-        found.append(arguments[place + 1])
-        del arguments[place : place + 2]
-    return found or list(PARTS)
-
-
-def main() -> int:
-    """Run the parts in turn."""
-    parts = chosen(sys.argv)
-
-    def work(quick: bool, seed: int) -> list[Row]:
-        return [row for part in parts for row in PARTS[part](quick, seed)]
-
-    return _harness.main("operators", work)
-
+PARTS = ("accuracy", "parameters", "resolution", "table")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_harness.main_of_parts("operators", {part: f"_{part}_rows" for part in PARTS}))

@@ -1,18 +1,16 @@
 """The cells: how many, which of them train, calibrate and test, and how an answer is judged."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
 import nwidth as nw
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.prediction import Prediction, uncertified
-from nwidth.core.storable import Parts, Storable
 from nwidth.problems.composite import Composite
-from nwidth.spaces.base import FunctionSpace, ParameterSpace
+from nwidth.surrogates.around import Around
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def judge(found: Array, truth: Array, reach: float = 2.0) -> dict[str, Real]:
 
 
 @dataclass(frozen=True)
-class Plausible(nw.Surrogate):
+class Plausible(Around):
     """A surrogate's answer with what everybody knows beforehand: p is zero in the discs and nowhere negative.
 
     All contestants get it. Peak and mean are outputs, so that each can have a limit of its own.
@@ -92,28 +90,9 @@ class Plausible(nw.Surrogate):
 
     kind: ClassVar[str] = "plausible-plastic-strain"
 
-    surrogate: nw.Surrogate
-
-    @property
-    def parameters(self) -> ParameterSpace:
-        return self.surrogate.parameters
-
-    @property
-    def space(self) -> FunctionSpace:
-        return self.surrogate.space
-
     def predict(self, mu: Mu | Array) -> Prediction:
         answer = self.surrogate.predict(mu)
         fields = np.maximum(answer.field, 0.0) * (1.0 - np.asarray(answer.mu["phase"]))
         unknown = np.full(len(fields), np.inf)
         outputs = {name: nw.Output(values, unknown) for name, values in numbers(fields).items()}
         return uncertified(answer.mu, fields, self.space, answer.inside, outputs)
-
-    def to_parts(self) -> Parts:
-        if not isinstance(self.surrogate, Storable):
-            raise nw.InputError(f"{type(self.surrogate).__name__} cannot be stored")
-        return Parts({}, {}, {"surrogate": self.surrogate})
-
-    @classmethod
-    def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
-        return cls(children["surrogate"])

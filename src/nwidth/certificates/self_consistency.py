@@ -18,11 +18,12 @@ from nwidth.core.storable import Parts
 from nwidth.core.validation import as_mu
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
 from nwidth.spaces.grid import Grid, interpolate
+from nwidth.surrogates.around import Around
 from nwidth.surrogates.base import Surrogate
 
 
 @dataclass(frozen=True)
-class Mirrored(Surrogate):
+class Mirrored(Around):
     """Asks about the mirror image and mirrors the answer, for problems on a grid that look the same in a mirror.
 
     `axis` is the direction of the grid that is reversed. Parameters that are fields on the grid are reversed with it,
@@ -31,22 +32,11 @@ class Mirrored(Surrogate):
 
     kind: ClassVar[str] = "mirrored"
 
-    surrogate: Surrogate
     axis: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.surrogate.space, Grid) or not 0 <= self.axis < self.surrogate.space.dim:
             raise InputError(f"a mirror needs a grid with a direction {self.axis}; got {self.surrogate.space}")
-
-    @property
-    def parameters(self) -> ParameterSpace:
-        """Those of the surrogate inside."""
-        return self.surrogate.parameters
-
-    @property
-    def space(self) -> FunctionSpace:
-        """That of the surrogate inside."""
-        return self.surrogate.space
 
     def predict(self, mu: Mu | Array) -> Prediction:
         """The mirror image's answer, mirrored back."""

@@ -1,11 +1,12 @@
 """Several predictions as one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from nwidth.core.arrays import Array
-from nwidth.core.guarantee import weakest
+from nwidth.core.guarantee import Rigorous, weakest
 from nwidth.core.prediction import Output, Prediction
 
 
@@ -38,6 +39,25 @@ def joined(parts: Sequence[Prediction], order: Array | None = None) -> Predictio
         stats={name: put([part.stats[name] for part in used]) for name in stats},
         lower=put([part.interval[0] for part in used]) if any(part.lower is not None for part in used) else None,
     )
+
+
+def with_smaller_limits(before: Prediction, after: Prediction) -> Prediction:
+    """Better answers to the same queries, each output with the smaller of its two guaranteed limits.
+
+    A limit by duality can be smaller than what follows from a refined field. Both have to be for the same problem.
+    """
+    if not (isinstance(before.guarantee, Rigorous) and isinstance(after.guarantee, Rigorous)):
+        return after
+    shared = {name: before.outputs[name] for name in after.outputs if name in before.outputs}
+    smaller = {name: _smaller(old, after.outputs[name]) for name, old in shared.items()}
+    return replace(after, outputs={**after.outputs, **smaller})
+
+
+def _smaller(old: Output, new: Output) -> Output:
+    if old.limit.shape != new.limit.shape:
+        return new
+    keep = old.limit < new.limit
+    return Output(np.where(keep, old.values, new.values), np.where(keep, old.limit, new.limit), new.unit)
 
 
 def _output(name: str, parts: Sequence[Prediction], back: Array) -> Output:

@@ -16,7 +16,7 @@ from nwidth.core.prediction import Prediction, Reduced, Source, uncertified
 from nwidth.core.solution import Solution, Tolerance
 from nwidth.core.validation import as_mu, batch_size, select
 from nwidth.online.costs import FEW, Clock, CostModel, Work, here, measure_line, measure_slope
-from nwidth.online.join import joined
+from nwidth.online.join import joined, with_smaller_limits
 from nwidth.online.reduced_relative import relative_of_reduced
 from nwidth.problems.base import Coercive
 from nwidth.rb.galerkin import ReducedBasis
@@ -154,7 +154,8 @@ class Router:
             taken, count = np.flatnonzero(ways == way), len(self.solvers)
             start = fields[taken] if fields is not None and way < count else None
             rows = missed[taken]
-            parts.append(self._finished(int(way % count), select(answer.mu, rows), start, answer.inside[rows]))
+            better = self._finished(int(way % count), select(answer.mu, rows), start, answer.inside[rows])
+            parts.append(with_smaller_limits(answer.take(rows), better))
             order.append(rows)
         return joined(parts, np.concatenate(order)), excess
 

@@ -22,32 +22,22 @@ from nwidth.problems.base import Problem, is_coercive
 from nwidth.snapshots.base import Snapshots
 from nwidth.solvers.base import Solver
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
+from nwidth.surrogates.around import Around
 from nwidth.surrogates.base import Surrogate
 
 
 @dataclass(frozen=True)
-class Certified(Surrogate):
+class Certified(Around):
     """A surrogate whose every answer carries a limit.
 
     Raises InputError where the certificate was calibrated for another surrogate.
     """
 
     kind: ClassVar[str] = "certified"
-    surrogate: Surrogate
     certificate: Certificate
 
     def __post_init__(self) -> None:
         self.certificate.check(self.surrogate)
-
-    @property
-    def parameters(self) -> ParameterSpace:
-        """The fitted set of the surrogate inside."""
-        return self.surrogate.parameters
-
-    @property
-    def space(self) -> FunctionSpace:
-        """The space of the surrogate inside."""
-        return self.surrogate.space
 
     @property
     def guarantee(self) -> Guarantee:

@@ -4,7 +4,7 @@ import csv
 import difflib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous, Statistical
-from nwidth.core.prediction import Output, Prediction, Source
+from nwidth.core.prediction import Prediction, Source
 from nwidth.core.validation import batch_size
 from nwidth.io.atomic import write_atomically
 from nwidth.io.detect import detect
@@ -21,6 +21,7 @@ from nwidth.io.model import load
 from nwidth.io.readers.base import read_arrays
 from nwidth.io.readers.table import read_table
 from nwidth.online.certify import certify
+from nwidth.online.join import with_smaller_limits
 from nwidth.online.refine import refine
 from nwidth.online.wrappers import Certified, Refining
 from nwidth.problems.base import Problem, is_coercive
@@ -106,9 +107,8 @@ class Answers:
         }
         mu = {name: values[i] for name, values in p.mu.items() if values.ndim == 1}
         known = {"inside": bool(p.inside[i]), "source": str(p.source[i])}
-        known |= {} if p.lower is None else {"lower": p.lower[i]}
         lower = {} if p.lower is None else {"lower": p.lower[i]}
-        return {"mu": mu, "outputs": outputs, "bound": p.bound[i], **lower, **known}
+        return {"mu": mu, "outputs": outputs, "bound": p.bound[i], **known, **lower}
 
     def save(self, path: Path) -> Path:
         """CSV, one row per question; or, for a name that ends in .npz, all arrays with the fields."""
@@ -128,9 +128,7 @@ class Answers:
         p = self.prediction
         arrays = {"field": p.field, "bound": p.bound, "inside": p.inside}
         arrays |= {} if p.lower is None else {"lower": p.lower}
-        arrays |= {f"mu/{name}": values for name, values in p.mu.items()} | (
-            {} if p.lower is None else {"lower": p.lower}
-        )
+        arrays |= {f"mu/{name}": values for name, values in p.mu.items()}
         for name, output in p.outputs.items():
             arrays |= {f"outputs/{name}": output.values, f"limits/{name}": output.limit}
         return arrays
@@ -168,7 +166,8 @@ def ask(
         prediction = surrogate.predict(mu)
     if rtol is not None:
         refined = refine(prediction, problem or _equation(surrogate, model), rtol, **_until(deadline))
-        prediction = _tighter(prediction, refined)
+        # limits that were given for the model's own equation say nothing of another
+        prediction = refined if problem is not None else with_smaller_limits(prediction, refined)
     for name in thresholds or {}:
         if name not in prediction.outputs:
             raise InputError(f"threshold: output {unknown(name, list(prediction.outputs))}")
@@ -177,22 +176,6 @@ def ask(
 
 def _until(deadline: float | None) -> dict[str, Any]:
     return {} if deadline is None else {"deadline": deadline}
-
-
-def _tighter(before: Prediction, after: Prediction) -> Prediction:
-    """The refined answers, each output with the smaller of its two guaranteed limits: a limit by duality can be smaller
-    than what follows from a refined field."""
-    if not (isinstance(before.guarantee, Rigorous) and isinstance(after.guarantee, Rigorous)):
-        return after
-    outputs = dict(after.outputs)
-    for name, new in after.outputs.items():
-        old = before.outputs.get(name)
-        if old is not None and old.limit.shape == new.limit.shape:
-            keep = old.limit < new.limit
-            outputs[name] = Output(
-                np.where(keep, old.values, new.values), np.where(keep, old.limit, new.limit), new.unit
-            )
-    return replace(after, outputs=outputs)
 
 
 def _within(surrogate: Surrogate, problem: Problem, tol: float) -> Refining:
