@@ -9,16 +9,24 @@ from tests.mutants.test_mutants import Mutant
 GROUPS = ("tests/certificates/test_groups.py",)
 SHIFTS = ("tests/certificates/test_weighted.py",)
 BANDS = ("tests/certificates/test_bands.py",)
+UNSEEN = ("tests/certificates/test_unseen.py",)
 HINTS = ("tests/certificates/test_hints.py",)
 CROSS = ("tests/certificates/test_cross_conformal.py",)
 
 MUTANTS = [
     Mutant(
         "calibration on the training runs of a regression",
-        "certificates/unseen.py",
-        "found |= _among(",
-        "found &= _among(",
+        "rb/pod_regression.py",
+        "found |= learned.regression.has_seen(mu)",
+        "found &= learned.regression.has_seen(mu)",
         HINTS,
+    ),
+    Mutant(
+        "calibration on the training runs of an operator",
+        "operators/surrogate.py",
+        "known = set(self.history.runs)",
+        "known = set(self.history.runs[:0])",
+        UNSEEN,
     ),
     Mutant(
         "a residual with the Riesz map applied twice",

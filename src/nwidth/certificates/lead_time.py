@@ -14,6 +14,7 @@ from nwidth.certificates.conformal import check_quantities
 from nwidth.certificates.identity import Identity
 from nwidth.certificates.quantile import quantile, rank
 from nwidth.certificates.quantities import FIELD, norm_named
+from nwidth.certificates.unseen import refuse_known
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Statistical
@@ -123,7 +124,8 @@ def calibrate_lead_times(
     `norm` of the field at a time: 'mass' (L²), 'max', the largest error anywhere, 'rms' or 'energy'. `together`: one
     limit of a whole trajectory holds at all its times at once.
 
-    Raises InputError for a level above n / (n + 1), runs without times, or outputs that the runs lack.
+    Raises InputError for a level above n / (n + 1), runs without times or that the surrogate
+    was trained on, or outputs that the runs lack.
     """
     check_choice("norm", norm, _IN_TIME)
     if snapshots.times is None:
@@ -132,12 +134,13 @@ def calibrate_lead_times(
     inside = surrogate.parameters.contains(as_mu(runs.mu, surrogate.parameters.names))
     runs = runs.take(np.flatnonzero(inside))
     rank(len(runs), level)
+    mu = as_mu(runs.mu, surrogate.parameters.names)
+    refuse_known(surrogate, mu)
     errors = _errors(surrogate, runs, norm)
     order = np.random.default_rng([seed, len(runs)]).permutation(len(runs))
     choosing, calibrating = (order[: len(runs) // 3], order[len(runs) // 3 :]) if together else (order[:0], order)
     rank(len(calibrating), level)
     limits = {name: _limit(values, choosing, calibrating, level) for name, values in errors.items()}
-    mu = as_mu(runs.mu, surrogate.parameters.names)
     times = np.asarray(snapshots.times, dtype=np.float64)
     return LeadTimeCertificate(Identity.of(surrogate, mu), level, together, len(calibrating), times, limits, norm)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from nwidth.core.arrays import Array
 from nwidth.core.errors import InputError
+from nwidth.core.rows import marks
 from nwidth.core.validation import check_choice
 from nwidth.operators.architecture import OperatorFitter
 from nwidth.operators.boundary import boundary_mask, transfinite
@@ -13,7 +14,7 @@ from nwidth.operators.evolution_data import Past, Runs, Windows, consecutive, fr
 from nwidth.operators.evolution_start import check_start, find_start
 from nwidth.operators.evolution_step import Stencil, Unrolled
 from nwidth.operators.evolution_surrogate import Evolved, March, Scheme
-from nwidth.operators.fitting import Fitted, check_augment, prepare, split_rows
+from nwidth.operators.fitting import Fitted, check_augment, prepare, split_rows, with_typical_fields
 from nwidth.operators.frame import Frame
 from nwidth.operators.module import BoundaryKind
 from nwidth.operators.own_module import operator_on_a_grid
@@ -122,10 +123,12 @@ class Evolving(Fitter):
             run=run,
             piece=architecture.piece(frame.grid),
         )
+        history = replace(history, runs=marks(snapshots.mu))
         fitted = Fitted(module.to("cpu").eval(), past.encoding, history, None if past.start.name else problem)
         times = tuple(np.asarray(snapshots.times, dtype=float).tolist())
         march = March(self.scheme, past.start, stencil, tuple(runs.times[runs.first + 1 :].tolist()), times)
-        return Evolved(snapshots.parameters, snapshots.space, fitted, architecture, march)
+        known = with_typical_fields(snapshots, seed).parameters
+        return Evolved(known, snapshots.space, fitted, architecture, march)
 
     def _runs(self, snapshots: Snapshots | None, problem: Problem | None) -> Runs:
         """The trajectories with their start, checked."""

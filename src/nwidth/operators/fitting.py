@@ -11,6 +11,7 @@ from torch import nn
 
 from nwidth.core.arrays import Array, Mask
 from nwidth.core.errors import InputError
+from nwidth.core.rows import marks
 from nwidth.core.seeding import generator
 from nwidth.operators.boundary import boundary_mask, transfinite
 from nwidth.operators.frame import Frame
@@ -88,6 +89,7 @@ def fit_network(
         check_augment(training, encoding, snapshots.space, module)
         loss = loss_for(training, encoding, snapshots.space)
         history = train(module, samples, validation, loss, training, seed=seed, run=run, piece=piece)
+        history = replace(history, runs=marks(snapshots.mu))
     return Fitted(module.to("cpu").eval(), encoding, history, problem if kind == "given" else None)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nwidth.core.arrays import Array, Mu
 from nwidth.core.errors import InputError
 from nwidth.core.prediction import Output, Prediction, uncertified
+from nwidth.core.rows import marks
 from nwidth.core.storable import Parts
 from nwidth.core.tensors import to_array, to_tensor
 from nwidth.core.validation import as_mu, batch_size, select
@@ -193,6 +194,7 @@ class Measuring(Fitter):
         module = prepare(lambda: _build(architecture, frame), channels, samples, "free", seed=seed)
         loss, piece = _in_spreads(module.scale), architecture.piece(frame.grid)
         history = train(module, samples, validation, loss, training, seed=seed, run=run, piece=piece)
+        history = replace(history, runs=marks(snapshots.mu))
         units = snapshots.provenance.get("units", {})
         named = {name: str(units.get(name, "")) for name in snapshots.outputs}
         fitted = Fitted(module.to("cpu").eval(), encoding, history, None)

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from nwidth.core.arrays import Array, Mu
+from nwidth.core.arrays import Array, Mask, Mu
 from nwidth.core.errors import InputError
 from nwidth.core.prediction import Prediction, uncertified
+from nwidth.core.rows import marks
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.tensors import load_state_arrays, state_arrays, to_array, to_tensor
 from nwidth.core.validation import as_mu, batch_size, select
@@ -26,11 +27,11 @@ from nwidth.spaces.periodic_field import PeriodicField
 from nwidth.spaces.random_field import RandomField
 from nwidth.spaces.torus import Torus
 from nwidth.spaces.typical import TypicalFields
-from nwidth.surrogates.base import Surrogate
+from nwidth.surrogates.base import Remembering, Surrogate
 from nwidth.surrogates.training import Encoding, History
 
 
-class NeuralSurrogate(Surrogate):
+class NeuralSurrogate(Surrogate, Remembering):
     """Answers by a torch module; `module` is it, physical input to physical output, for users of torch.
 
     Prescribed boundary values are exact, in double precision. Nothing depends on the size of a batch but the last bits
@@ -64,6 +65,11 @@ class NeuralSurrogate(Surrogate):
     def history(self) -> History:
         """Losses of every epoch of training."""
         return self._fitted.history
+
+    def has_seen(self, mu: Mu) -> Mask:
+        """Runs that it learned from or that chose its epoch; on another grid than the trained one none is known."""
+        known = set(self.history.runs)
+        return np.array([mark in known for mark in marks(mu)], dtype=bool)
 
     @property
     def nodes(self) -> tuple[int, ...]:

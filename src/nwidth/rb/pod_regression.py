@@ -7,26 +7,31 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from nwidth.core.arrays import Array, Mu, Real
+from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.prediction import Output, Prediction, Reduced, uncertified
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import as_mu, batch_size, check_choice, check_finite
 from nwidth.problems.base import Problem
 from nwidth.rb.features import Features, fit_features
+from nwidth.rb.kernel import KernelRegression
 from nwidth.rb.pod_basis import POD, pod
 from nwidth.rb.pod_blocks import squares
 from nwidth.rb.regressors.base import Regressed, Uncertain
 from nwidth.rb.regressors.choose import BEST, REGRESSORS, fit_named
 from nwidth.rb.regressors.deviation import Deviation
+from nwidth.rb.regressors.gaussian_process import GaussianProcess
+from nwidth.rb.regressors.rbf import RBFRegression
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
 from nwidth.spaces.typical import typical_set
-from nwidth.surrogates.base import Fitter, Run, Surrogate
+from nwidth.surrogates.base import Fitter, Remembering, Run, Surrogate
 
 _FEWEST = 5
 #: Stored fields of more bytes are not read at once, but so many runs at a time.
 _HELD, _PIECE = 2**31, 64
+#: Standardised parameters closer than this are the same run.
+_SAME = 1e-9
 
 
 class Regressor(Protocol):
@@ -56,6 +61,12 @@ class Regression:
                 f"{type(self.model).__name__}.predict returned {values.shape[1]} columns, expected {self.columns}"
             )
         return values
+
+    def has_seen(self, mu: Mu) -> Mask:
+        """Whether these parameters are rows of the training table, to rounding, `(B,)`."""
+        if not isinstance(self.model, KernelRegression | RBFRegression | GaussianProcess):
+            return np.zeros(batch_size(mu), dtype=bool)
+        return _among(self.features(mu), self.model.rows)
 
     def children(self, prefix: str) -> dict[str, Storable]:
         """What a file needs. Raises InputError for a user's own regressor that is not Storable."""
@@ -226,8 +237,15 @@ def deviation_of(learned: Scaled, left: float) -> Deviation | None:
     return Deviation(learned.regression.features, model, scale, float(np.sqrt(left / len(model.loo))))
 
 
+def _among(X: Real, rows: Real) -> Mask:
+    """Which rows of X `(B, F)` are rows of another table, to rounding, `(B,)`."""
+    if X.shape[1] == 0:
+        return np.zeros(len(X), dtype=bool)
+    return np.array([bool((np.abs(rows - x).max(axis=1) <= _SAME * (1 + np.abs(x).max())).any()) for x in X])
+
+
 @dataclass(frozen=True, eq=False)
-class PODRegressionSurrogate(Surrogate):
+class PODRegressionSurrogate(Surrogate, Remembering):
     """Answers in a reduced basis whose coefficients are a regression on the parameters.
 
     `parameters` is the set that the runs came from; outside of it `inside` is false and the answer is extrapolated.
@@ -257,6 +275,14 @@ class PODRegressionSurrogate(Surrogate):
         mu = as_mu(mu, self.parameters.names)
         inside = self.parameters.contains(mu)
         return uncertified(mu, self._fields(mu), self.space, inside, self._outputs(mu))
+
+    def has_seen(self, mu: Mu) -> Mask:
+        """Whether their features are among the rows that the regression keeps; networks and forests keep none."""
+        found = np.zeros(batch_size(mu), dtype=bool)
+        for learned in (self.field_model, self.outputs):
+            if learned is not None:
+                found |= learned.regression.has_seen(mu)
+        return found
 
     @property
     def deviation(self) -> Deviation | None:

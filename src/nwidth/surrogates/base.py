@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-from nwidth.core.arrays import Array, Mu
+from nwidth.core.arrays import Array, Mask, Mu
 from nwidth.core.prediction import Prediction
 from nwidth.core.storable import Storable
 from nwidth.problems.base import Problem
@@ -43,6 +43,14 @@ class Surrogate(Storable):
     @abstractmethod
     def predict(self, mu: Mu | Array) -> Prediction:
         """Answers for a batch of queries `(B, ...)`; without a certificate every bound is +inf."""
+
+
+class Remembering(ABC):
+    """A surrogate that knows the runs it was fitted to: calibration on them is refused."""
+
+    @abstractmethod
+    def has_seen(self, mu: Mu) -> Mask:
+        """Which of these runs it was fitted to, `(B,)`."""
 
 
 class Fitter(ABC):

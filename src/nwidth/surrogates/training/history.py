@@ -11,7 +11,8 @@ Ending = Literal["", "epochs", "patience", "budget"]
 class History:
     """Mean training and validation loss of every epoch, the epoch that was kept, and why training ended.
 
-    `seconds` is wall-clock time over all sessions; it is not stored, so that equal fits give equal files.
+    `runs` are the marks of the runs that it learned from or watched (`nwidth.core.rows.marks`). `seconds` is wall-clock
+    time over all sessions; it is not stored, so that equal fits give equal files.
     """
 
     train: tuple[float, ...] = ()
@@ -19,6 +20,7 @@ class History:
     best_epoch: int = -1
     ended: Ending = ""
     seconds: float = 0.0
+    runs: tuple[str, ...] = ()
 
     @property
     def best(self) -> float:
@@ -34,4 +36,5 @@ class History:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """From a model file."""
-        return cls(**{**config, "train": tuple(config["train"]), "validation": tuple(config["validation"])})
+        lists: dict[str, Any] = {name: tuple(config.get(name, ())) for name in ("train", "validation", "runs")}
+        return cls(**{**config, **lists})
