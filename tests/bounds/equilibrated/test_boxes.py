@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from tests.bounds.equilibrated.given_data import on_halves
 
 from nwidth.bounds.equilibrated.box_flux import Middles, Scheme, control_volumes, global_flux, local_flux
 from nwidth.bounds.equilibrated.boxes import Boxes, blend, energy, halved, majorant, outflow
 from nwidth.bounds.equilibrated.relax import relaxed_field, relaxed_flux
 from nwidth.spaces.grid import Grid
+from nwidth.testing.equilibrated_references import on_halves
 
 SHAPES = [(4,), (3, 4), (2, 2, 3)]
 

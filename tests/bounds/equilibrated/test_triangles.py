@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tests.bounds.equilibrated.given_data import GivenMesh, random_mesh
 
 from nwidth.bounds.equilibrated.bubbles import bubble_energy, edge_bubbles, turned
 from nwidth.bounds.equilibrated.crouzeix_raviart import EdgeProblem, global_flux
@@ -10,6 +9,7 @@ from nwidth.bounds.equilibrated.patches import Patches
 from nwidth.bounds.equilibrated.triangles import EdgeFlux, Triangles
 from nwidth.core.errors import InputError
 from nwidth.problems.cell_data import CellData
+from nwidth.testing.equilibrated_references import GivenMesh, random_mesh
 
 RULE = [  # places and weights on the reference triangle, exact to degree 4 (Dunavant 1985)
     (0.108103018168070, 0.445948490915965, 0.445948490915965, 0.223381589678011),
