@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nwidth.study.measure import PACKAGES, Timing, alternate, digest, machine, versions
+from nwidth.study.measure import PACKAGES, Timing, alternate, digest, machine, recorded, versions
 
 
 def test_contestants_take_turns():
@@ -14,7 +14,24 @@ def test_contestants_take_turns():
 
 def test_the_median_ignores_one_slow_moment():
     timing = Timing((1.0, 9.0, 2.0))
-    assert timing.median == 2.0 and timing.spread == 9.0
+    assert timing.median == 2.0 and timing.spread == 9.0 and timing.least == 1.0
+
+
+def test_the_clock_is_the_callers():
+    """A clock that only "slow" moves: what is timed lies between its two readings, and nothing else does."""
+    now = [0.0]
+
+    def slow():
+        now[0] += 3.0
+
+    timings = alternate({"slow": slow, "free": lambda: None}, repeats=2, clock=lambda: now[0])
+    assert timings["slow"].seconds == (3.0, 3.0) and timings["free"].seconds == (0.0, 0.0)
+
+
+def test_what_is_recorded_has_every_part_by_name():
+    found = recorded({"a": Timing((1.0, 9.0, 2.0)), "b": Timing((4.0,))})
+    assert found["least seconds"] == {"a": 1.0, "b": 4.0}
+    assert found["median seconds"] == {"a": 2.0, "b": 4.0} and found["spread"] == {"a": 9.0, "b": 1.0}
 
 
 def test_a_digest_sees_value_type_and_shape():

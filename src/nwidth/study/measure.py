@@ -22,7 +22,7 @@ PACKAGES = ("numpy", "scipy", "numba", "torch", "pypardiso", "pymor", "scikit-fe
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of each repetition; the median is what is quoted."""
+    """Seconds of each repetition: the median is what is quoted, the least where only the work itself is compared."""
 
     seconds: tuple[float, ...]
 
@@ -32,23 +32,46 @@ class Timing:
         return statistics.median(self.seconds)
 
     @property
+    def least(self) -> float:
+        """The fastest repetition."""
+        return min(self.seconds)
+
+    @property
     def spread(self) -> float:
         """Largest over smallest: how noisy the machine was."""
         return max(self.seconds) / min(self.seconds)
 
 
-def alternate(contestants: Mapping[str, Callable[[], Any]], repeats: int = 5, warm_up: int = 1) -> dict[str, Timing]:
-    """Time all contestants in turn, `repeats` rounds, so that a slow moment of the machine hits each alike."""
+def alternate(
+    contestants: Mapping[str, Callable[[], Any]],
+    repeats: int = 5,
+    warm_up: int = 1,
+    clock: Callable[[], float] = perf_counter,
+) -> dict[str, Timing]:
+    """Time all contestants in turn, `repeats` rounds, so that a slow moment of the machine hits each alike.
+
+    `clock` gives seconds: `time.process_time` where work of others on the machine shall not count.
+    """
     for _ in range(warm_up):
         for call in contestants.values():
             call()
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, call in contestants.items():
-            begin = perf_counter()
+            begin = clock()
             call()
-            seconds[name].append(perf_counter() - begin)
+            seconds[name].append(clock() - begin)
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
+
+
+def recorded(timings: Mapping[str, Timing]) -> dict[str, dict[str, float]]:
+    """Least and median seconds and spreads by name: what a report keeps beside a ratio."""
+    parts: dict[str, Callable[[Timing], float]] = {
+        "least seconds": lambda t: t.least,
+        "median seconds": lambda t: t.median,
+        "spread": lambda t: t.spread,
+    }
+    return {part: {name: of(timing) for name, timing in timings.items()} for part, of in parts.items()}
 
 
 def one_thread() -> threadpool_limits:
