@@ -12,6 +12,8 @@ from nwidth.core.solution import Tolerance
 from nwidth.problems.darcy import Darcy
 from nwidth.problems.poisson import Poisson
 from nwidth.solvers.riesz_cg import RieszCG
+from nwidth.spaces.grid import Grid
+from nwidth.testing.equilibrated_references import GivenGrid
 
 N = 24
 
@@ -91,6 +93,63 @@ def test_no_field_escapes_its_limit(name, contrast, face):
         stability = problem.constant(mu)
         floor = 1e-10 * np.sqrt(contrast) * exact.error(np.zeros_like(fields)) + 1e-11 * np.abs(fields).max()
         assert answer.bound[0] <= 1.001 * np.sqrt(stability.upper / stability.lower)[0] * error + floor
+
+
+LONG = np.longdouble
+
+
+def dense_systems(grid: Grid, a, f, g) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices `(B, N, N)` of all nodes and solutions `(B, N)`: sums over the faces in extended precision, and from the
+    data alone, with the spacings of the exact lengths."""
+    a, f, g = (x.astype(LONG) for x in (a, f, g))
+    index, whole = np.arange(grid.size).reshape(grid.shape), np.zeros((len(a), grid.size, grid.size), LONG)
+    h = [LONG(length) / n for length, n in zip(grid.lengths, grid.cells, strict=True)]
+    for axis, (i, j) in enumerate([(index[:-1], index[1:]), (index[:, :-1], index[:, 1:])]):
+        i, j = i.ravel(), j.ravel()
+        values = a.reshape(len(a), -1)
+        face = h[1 - axis] / h[axis] * (values[:, i] + values[:, j]) / 2
+        for row, column, sign in ((i, i, 1), (j, j, 1), (i, j, -1), (j, i, -1)):
+            np.add.at(whole, (slice(None), row, column), sign * face)
+    free, u = grid.free, g.reshape(len(g), -1).copy()
+    u[:, free] = 0
+    load = (h[0] * h[1] * f.reshape(len(f), -1) - np.einsum("bij,bj->bi", whole, u))[:, free]
+    inner = whole[:, free][:, :, free]
+    inverse, w = np.linalg.inv(inner.astype(float)).astype(LONG), np.zeros_like(load)
+    for _ in range(8):
+        w += np.einsum("bij,bj->bi", inverse, load - np.einsum("bij,bj->bi", inner, w))
+    u[:, free] = w
+    return whole, u
+
+
+@pytest.mark.parametrize("contrast", [1.0, 1e4])
+@pytest.mark.parametrize("level", [0.0, 1.0, 1e8])
+@pytest.mark.parametrize("name", ["the solution", "round-off", "rough error"])
+def test_on_few_nodes_the_error_lies_in_the_interval_whatever_rounding_leaves_of_it(name, level, contrast):
+    """The residual as computed is rounding, or mostly so: the fast way has to count it on either side."""
+    grid, batch = Grid((6, 5), (1.0, 0.7)), 200
+    problem, rng = GivenGrid(grid), np.random.default_rng(0)
+    shape = (batch, *grid.shape)
+    mu = {
+        "a": 0.3 * contrast ** rng.random(shape),
+        "f": rng.normal(size=shape),
+        "g": level + rng.normal(size=shape),
+    }
+    matrix, u = dense_systems(grid, **mu)
+    certificate = ResidualCertificate(problem)
+    assert certificate.fast is not None
+    fields = CANDIDATES[name](u.astype(float).reshape(shape), rng)
+    answer = certificate.bound(uncertified(mu, fields, grid, np.ones(batch, bool)))
+    e = (u - answer.field.reshape(batch, -1).astype(LONG)) * grid.free
+    error = np.sqrt(np.einsum("bi,bij,bj->b", e, matrix, e))
+    assert (answer.lower <= error).all() and (error <= answer.bound).all()
+    assert (answer.bound > 0).all() and (error > 0).all()
+    stability, smallest = problem.constant(mu), grid.inner("energy").lambda_min
+    sizes = np.einsum("bij,bj->bi", np.abs(matrix), np.abs(u))[:, grid.free]
+    floor = (
+        100 * np.finfo(float).eps * np.linalg.norm(sizes.astype(float), axis=1) / np.sqrt(smallest * stability.lower)
+    )
+    kappa = stability.upper / stability.lower
+    assert (answer.bound <= 1.001 * np.sqrt(kappa) * error + floor).all(), "and it is not wide for nothing"
 
 
 def test_inhomogeneous_boundary_values_are_imposed_and_counted():

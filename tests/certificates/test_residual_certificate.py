@@ -52,6 +52,40 @@ def test_outputs_carry_limits_that_hold():
     assert answer.outputs["mean"].unit == "K"
 
 
+def functional_and_direction(problem):
+    """The output's functional on the free dofs, zero at the others, and the direction X⁻¹ l of its worst error."""
+    functional = np.where(problem.space.free, problem.quantities()["mean"].functional, 0.0)
+    x = problem.space.inner("energy").apply(np.eye(len(functional)))[1:, 1:]
+    return functional, np.concatenate([[0.0], np.linalg.solve(x, functional[1:])])
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
+def test_the_limit_of_an_output_is_attained_where_the_error_is_its_own_representer(size):
+    """A = α X and e along X⁻¹ l: `|l·e| = ‖l‖_{X⁻¹} ‖e‖_X`, an equality at α = 1, 1.4 and 2."""
+    problem = DenseProblem(size=25, contrast=1.0)
+    functional, direction = functional_and_direction(problem)
+    exact = problem.exact(MU)
+    answer = ResidualCertificate(problem).bound(prediction(problem, exact + size * direction))
+    error = np.abs((answer.field - exact) @ functional)
+    assert (error > 0.01 * size).all()
+    room = 1e-9 * error + 1e-11  # of the constant and the references
+    limit = answer.outputs["mean"].limit
+    assert (error <= limit + room).all() and (limit <= (1 + 1e-6) * error + room).all()
+
+
+@pytest.mark.parametrize("contrast", [4.0, 100.0])
+def test_the_limit_of_an_output_is_the_dual_norm_times_the_bound_of_the_energy(contrast):
+    """Against a dense dual norm; and near the error in the worst direction, √contrast and the chord apart at most."""
+    problem = DenseProblem(size=25, contrast=contrast)
+    functional, direction = functional_and_direction(problem)
+    exact = problem.exact(MU)
+    answer = ResidualCertificate(problem).bound(prediction(problem, exact + direction))
+    limit, alpha = answer.outputs["mean"].limit, problem.constant(MU).lower
+    np.testing.assert_allclose(limit, np.sqrt(functional @ direction / alpha) * answer.bound, rtol=1e-9)
+    error = np.abs((answer.field - exact) @ functional)
+    assert (error <= limit).all() and (limit <= 1.001 * (contrast + 1) / 2 * error).all()
+
+
 def test_a_field_that_is_not_finite_has_no_limit_and_says_why_and_the_others_keep_theirs():
     problem = DenseProblem()
     fields = problem.exact(MU)

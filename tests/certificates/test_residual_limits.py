@@ -97,7 +97,8 @@ def test_l2_limits_hold_from_both_sides_and_say_which_norm(name):
     energy = ResidualCertificate(problem).bound(bare(problem, mu, fields))
     for word, output in answer.outputs.items():
         np.testing.assert_array_equal(output.values, energy.outputs[word].values)
-        assert (output.limit < 2 * energy.outputs[word].limit).all(), "limits of outputs come from the energy bound"
+        # limits of outputs come from the energy bound, which the fast way finds with another Riesz map
+        np.testing.assert_allclose(output.limit, energy.outputs[word].limit, rtol=1e-6)
 
 
 def test_certify_takes_the_word_for_the_norm_and_a_file_keeps_it(tmp_path):

@@ -10,6 +10,8 @@ DUAL = ("tests/bounds/test_dual_norm.py",)
 ENERGY = ("tests/bounds/test_residual.py",)
 LIMITS = ("tests/certificates/test_residual_limits.py",)
 FAST = (*LIMITS, "-k", "fast_way")
+OUTPUTS = ("tests/certificates/test_residual_certificate.py", "-k", "output")
+GRID = ("tests/certificates/test_grid_certificate.py", "-k", "few_nodes")
 NORMS = ("tests/bounds/test_norms.py",)
 
 MUTANTS = [
@@ -131,6 +133,34 @@ MUTANTS = [
         "(np.pi**2 * (1 / sides**2).sum())",
         "(4 * np.pi**2 * (1 / sides**2).sum())",
         NORMS,
+    ),
+    Mutant(
+        "a limit of an output without the stability constant",
+        "bounds/outputs.py",
+        "limit = dual / np.sqrt(np.where(known, lower, 1.0)) *",
+        "limit = dual *",
+        OUTPUTS,
+    ),
+    Mutant(
+        "a limit of an output with a stability constant a part in a thousand too large",
+        "bounds/outputs.py",
+        "limit = dual / np.sqrt(np.where(known, lower, 1.0)) *",
+        "limit = dual / np.sqrt(np.where(known, 1.001 * lower, 1.0)) *",
+        (*OUTPUTS[:2], "output and representer"),
+    ),
+    Mutant(
+        "a limit of an output with half of its dual norm",
+        "bounds/outputs.py",
+        "quantity.functional, 0.0)[None])[0]",
+        "quantity.functional, 0.0)[None])[0] / 2",
+        OUTPUTS,
+    ),
+    Mutant(
+        "the fast way without the rounding of its residual",
+        "bounds/grid_residual.py",
+        "np.sqrt(found[passes.MAGNITUDE] / self.inner.lambda_min)",
+        "np.sqrt(0 * found[passes.MAGNITUDE] / self.inner.lambda_min)",
+        GRID,
     ),
     Mutant(
         "limits where sources and fluxes do not balance",
