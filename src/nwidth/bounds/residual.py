@@ -147,6 +147,11 @@ def relative_bound(upper: Real, energy_norm: Real) -> Real:
     return np.where(rest > 0, upper / np.where(rest > 0, rest, 1.0), np.inf)
 
 
+def undriven(systems: Systems, v: Array) -> Mask:
+    """Where nothing drives the problem and v is its lift: exact, although no error relative to it is small, `(B,)`."""
+    return ~systems.load.any(axis=1) & (v == systems.lift).all(axis=1)
+
+
 def reference_norm(systems: Systems, v: Array) -> Real:
     """The energy norm that relative errors refer to, `(B,)`: the smaller of `‖v‖_A` and `‖v - lift‖_A`.
 

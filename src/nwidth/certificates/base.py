@@ -9,6 +9,7 @@ from nwidth.core.arrays import Array, Mu
 from nwidth.core.guarantee import Guarantee
 from nwidth.core.prediction import Prediction
 from nwidth.core.storable import Storable
+from nwidth.problems.base import Problem
 from nwidth.surrogates.base import Surrogate
 
 #: Queries to answers with limits.
@@ -22,6 +23,11 @@ class Certificate(Storable):
     @abstractmethod
     def guarantee(self) -> Guarantee:
         """What the bounds promise, in which norm, and what they cover."""
+
+    @property
+    def equation(self) -> Problem | None:
+        """The problem whose solutions the limits are measured from, where the certificate holds it."""
+        return None
 
     @abstractmethod
     def bound(self, prediction: Prediction) -> Prediction:

@@ -63,6 +63,11 @@ class LinearResidualCertificate(Certificate):
         return cls(problem, chosen)
 
     @property
+    def equation(self) -> Problem:
+        """The problem of the residual."""
+        return self.problem
+
+    @property
     def guarantee(self) -> Guarantee:
         """Rigorous in the norm of the constants, or an Estimate that names what they lack."""
         return promise(self.constants)

@@ -76,6 +76,11 @@ class OutputCertificate(Certificate):
         return cls(fields, duals)
 
     @property
+    def equation(self) -> Affine:
+        """The problem of the residual."""
+        return self.fields.problem
+
+    @property
     def guarantee(self) -> Guarantee:
         """That of the field's bound; the outputs' limits carry the same promise."""
         return self.fields.guarantee

@@ -73,6 +73,11 @@ class ReducedCertificate(Certificate):
         _stable(self.problem)
 
     @property
+    def equation(self) -> Problem:
+        """The problem of the residual."""
+        return self.problem
+
+    @property
     def guarantee(self) -> Guarantee:
         """In the energy norm of A(mu), from the full-order solution; covers reduction and round-off. An Estimate where
         the problem's stability constants are none that were proven."""

@@ -75,6 +75,11 @@ class ReducedResidualCertificate(Certificate):
         return isinstance(values, Reduced) and not np.iscomplexobj(values.basis)
 
     @property
+    def equation(self) -> Problem:
+        """The problem of the residual."""
+        return self.inside.problem
+
+    @property
     def guarantee(self) -> Guarantee:
         """As for a Galerkin basis: the surrogate's error of any origin, and round-off."""
         return self.inside.guarantee

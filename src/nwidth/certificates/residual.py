@@ -95,6 +95,11 @@ class ResidualCertificate(Certificate):
             object.__setattr__(self, name, value)
 
     @property
+    def equation(self) -> Coercive:
+        """The problem of the residual."""
+        return self.problem
+
+    @property
     def guarantee(self) -> Guarantee:
         """Rigorous in the norm asked for; covers the surrogate's error of any origin and round-off."""
         return Rigorous(NORMS[self.norm], ("reduction", "algebraic", "round-off"))

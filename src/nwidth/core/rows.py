@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from nwidth.core.arrays import Mu
+from nwidth.core.arrays import Array, Mu
 from nwidth.core.validation import batch_size
 
 
@@ -13,8 +13,13 @@ def marks(mu: Mu) -> tuple[str, ...]:
 
     BLAKE2b of the values in double precision: two runs with unlike parameters have the same mark once in 1.8e19 pairs.
     """
-    tables = [np.asarray(mu[name], dtype="<f8").reshape(batch_size(mu), -1) + 0.0 for name in sorted(mu)]  # -0 is 0
+    tables = [_double(mu[name]).reshape(batch_size(mu), -1) for name in sorted(mu)]
     return tuple(_mark([table[i] for table in tables]) for i in range(batch_size(mu)))
+
+
+def _double(values: Array) -> Array:
+    values = np.asarray(values)
+    return values.astype("<c16" if np.iscomplexobj(values) else "<f8") + 0.0  # -0 is 0
 
 
 def _mark(parts: list[np.ndarray]) -> str:

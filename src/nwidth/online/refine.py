@@ -42,11 +42,12 @@ def refine(
     `rtol` means `Δ / (‖v‖_A - Δ) <= rtol` with Δ the guaranteed bound, where ‖v‖_A is the smaller energy of the field
     and of its change from the boundary lift. The solver starts from the answers, so a good surrogate saves steps; a
     sample that already meets the tolerance is returned as it is (`source` stays, zero iterations). `lower` bounds the
-    error from below. `stats` holds `iterations`, `seconds`, `norm`, `met` and, since the better field tells, bounds of
-    the energy error of the answer that came in: `before_lower`, `before_upper`.
+    error from below. `stats` holds `iterations`, `seconds`, `norm`, `met` and, without a deadline, bounds of the energy
+    error of the answer that came in, which the better field tells: `before_lower`, `before_upper`.
 
-    `deadline`: seconds from now; what has been reached by then is returned with its limit (`met` says which samples
-    have reached the tolerance). Every answer is bounded before the clock counts, which takes about one step.
+    `deadline`: seconds from the call on; what has been reached by then is returned with its limit (`met` says which
+    samples have reached the tolerance). Preparation and a first bound of every answer, about one step, are not cut
+    short: a deadline below them is missed by them.
 
     `Refiner` is prepared once for many batches. A black box is solved afresh: its own solution is the reference. Linear
     problems that are not symmetric, not definite or complex: see `refine_nonsymmetric`. Raises InputError for a problem
@@ -54,10 +55,19 @@ def refine(
     """
     if isinstance(problem, BlackBox):
         _check(rtol, None)
+        if deadline is not None or solver is not None:
+            raise InputError(
+                f"{type(problem).__name__} is solved by its own solver, as long as that takes; leave deadline= and "
+                "solver= out"
+            )
         return _solved_afresh(prediction, problem)
     if isinstance(problem, Linear) and needs_nonsymmetric(problem):
         return _without_symmetry(prediction, problem, rtol, solver, deadline)
-    return Refiner(_coercive(problem), solver).refine(prediction, rtol, deadline=deadline)
+    begin = perf_counter()
+    _check(rtol, deadline)
+    refiner = Refiner(_coercive(problem), solver)
+    left = None if deadline is None else max(0.0, begin + deadline - perf_counter())
+    return refiner.refine(prediction, rtol, deadline=left)
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,8 @@ class Refiner:
         """The answers within `rtol`, or what can be reached within `deadline` seconds; see `refine`."""
         begin = perf_counter()
         _check(rtol, deadline)
+        if not len(prediction):
+            return prediction
         start, usable = _start(np.asarray(prediction.field), self.problem)
         stop, mu = Tolerance("energy", rtol), prediction.mu
         if deadline is not None:
@@ -97,7 +109,11 @@ class Refiner:
             solution = self._solver.solve(self._state, mu, start, stop)
         if deadline is None:
             _require(solution, rtol)
-        return self._answer(prediction, solution, start, usable)
+        answer = self._answer(prediction, solution, start, usable)
+        if deadline is not None:
+            return answer
+        before = _where(usable, self._before(prediction.mu, start, solution.field, *answer.interval))
+        return replace(answer, stats={**answer.stats, **before})
 
     def _known(self, prediction: Prediction, start: Array) -> Real:
         """Relative bounds of the answers that came in, where a certificate in the energy norm gave some; else NaN."""
@@ -105,7 +121,8 @@ class Refiner:
             return np.full(len(prediction), np.nan)
         systems = self.problem.systems(prediction.mu)
         norm = np.sqrt(np.maximum(systems.energy(systems.impose(self.problem.space.flatten(start))), 0.0))
-        return np.where(np.isfinite(prediction.bound), prediction.bound / np.maximum(norm, _TINY), np.nan)
+        relative = np.minimum(prediction.bound / np.maximum(norm, _TINY), 1e100)  # of the field zero: from nothing
+        return np.where(np.isfinite(prediction.bound), relative, np.nan)
 
     def _timed(self) -> Timed:
         if isinstance(self._solver, Timed):
@@ -120,7 +137,6 @@ class Refiner:
         worked = (stats["iterations"] > 0) | ~usable
         bound = np.where(np.isnan(stats["bound"]), np.inf, stats["bound"])
         lower = np.minimum(stats.get("lower", np.zeros(len(bound))), bound)
-        before = self._before(mu, start, solution.field, lower, bound)
         return replace(
             prediction,
             values=solution.field,
@@ -131,8 +147,7 @@ class Refiner:
             source=np.where(worked, Source.REFINED.value, prediction.source),
             outputs=problem_outputs(problem, mu, solution.field, bound),
             reason=np.where(np.isfinite(bound), "", "no bound below infinity was reached").astype(object),
-            stats={name: stats[name] for name in ("iterations", "seconds", "norm")}
-            | {"met": solution.converged, **_where(usable, before)},
+            stats={name: stats[name] for name in ("iterations", "seconds", "norm")} | {"met": solution.converged},
         )
 
     def _before(
@@ -170,7 +185,7 @@ def _start(fields: Array, problem: Problem) -> tuple[Array, Mask]:
     if np.iscomplexobj(fields):
         raise InputError("fields are complex, but the problem is real and symmetric; hand over their real part")
     fields = problem.space.unflatten(problem.space.flatten(fields)).astype(np.float64)
-    finite = np.asarray(np.isfinite(fields).reshape(len(fields), -1).all(axis=1))
+    finite = np.asarray(np.isfinite(fields).all(axis=tuple(range(1, fields.ndim))))
     return np.where(finite.reshape(-1, *[1] * (fields.ndim - 1)), fields, 0.0), finite
 
 

@@ -49,7 +49,7 @@ class Mix:
     def __str__(self) -> str:
         total = self.surrogate + self.refined + self.solved
         return (
-            f"of {total:,} queries {self.surrogate:,} by the surrogate alone, {self.refined:,} refined, "
+            f"of {total:,} cases {self.surrogate:,} by the surrogate alone, {self.refined:,} refined, "
             f"{self.solved:,} solved"
         )
 
@@ -200,7 +200,7 @@ class Router:
         bound, norm, steps = (solution.stats[name] for name in ("bound", "norm", "iterations"))
         source = np.full(len(bound), (Source.FULL_ORDER if start is None else Source.REFINED).value, dtype="<U10")
         if start is not None:
-            usable = np.asarray(np.isfinite(start)).reshape(len(start), -1).all(axis=1)
+            usable = np.isfinite(start).all(axis=tuple(range(1, start.ndim)))
             source[(steps == 0) & usable] = Source.SURROGATE.value
         lower = solution.stats.get("lower")
         proven = self.problem.constant(select(mu, slice(0, 1))).proven  # of the problem, not of a sample

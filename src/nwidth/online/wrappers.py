@@ -18,6 +18,7 @@ from nwidth.online.costs import Clock, CostModel
 from nwidth.online.refine import refine
 from nwidth.online.route import Router, check_tolerance, default_solvers
 from nwidth.online.route_calibrated import CalibratedRouter
+from nwidth.online.same_equation import check_same_equation
 from nwidth.problems.base import Problem, is_coercive
 from nwidth.snapshots.base import Snapshots
 from nwidth.solvers.base import Solver
@@ -157,6 +158,7 @@ class Refining(Surrogate):
     @cached_property
     def _router(self) -> Router | CalibratedRouter | None:
         if is_coercive(self.problem):
+            check_same_equation(self.certified.certificate.equation, self.problem)
             solvers = default_solvers(self.problem, self.solver)
             return Router(self.certified, self.certified.surrogate, self.problem, self.rtol, solvers, self.costs)
         certificate = self.certified.certificate

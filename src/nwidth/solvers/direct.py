@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from nwidth.bounds.residual import energy_bounds, reference_norm
+from nwidth.bounds.residual import energy_bounds, reference_norm, undriven
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError, WorkError
 from nwidth.core.seeding import generator
@@ -215,9 +215,9 @@ def _solve_sample(state: DirectState, mu: Mu, stop: Tolerance) -> tuple[Array, S
         stats["condition"] = answer.condition
     status = answer.status
     if stop.kind == "energy":
-        bound, norm = _energy(state.problem, mu, v)
+        bound, norm, exact = _energy(state.problem, mu, v)
         stats |= {"bound": bound, "norm": norm}
-        if status == Status.CONVERGED and not bound <= stop.value * max(norm - bound, 0.0):
+        if status == Status.CONVERGED and not (exact or bound <= stop.value * max(norm - bound, 0.0)):
             status = Status.MAX_ITERATIONS
     return v, status, stats | {"seconds": perf_counter() - begin}
 
@@ -293,8 +293,8 @@ def _condition(factor: Factor, matrix: sp.csr_array) -> float:
     return norm * answer / float(np.linalg.norm(probe))
 
 
-def _energy(problem: Linear, mu: Mu, v: Array) -> tuple[float, float]:
-    """The guaranteed bound and the energy norm of one field."""
+def _energy(problem: Linear, mu: Mu, v: Array) -> tuple[float, float, bool]:
+    """The guaranteed bound and the energy norm of one field, and whether it is exact because nothing drives it."""
     if not isinstance(problem, Stable):
         raise InputError(
             f"{type(problem).__name__} has no stability constant, so no energy error can be guaranteed; use "
@@ -302,6 +302,6 @@ def _energy(problem: Linear, mu: Mu, v: Array) -> tuple[float, float]:
         )
     systems, inner = problem.systems(mu), problem.space.inner("energy")
     if not np.isfinite(v).all():
-        return np.inf, 0.0
+        return np.inf, 0.0, False
     bounds = energy_bounds(systems, v[None], inner, problem.constant(mu))
-    return float(bounds.upper[0]), float(reference_norm(systems, v[None])[0])
+    return float(bounds.upper[0]), float(reference_norm(systems, v[None])[0]), bool(undriven(systems, v[None])[0])

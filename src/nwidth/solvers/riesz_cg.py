@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 
 from nwidth.bounds.gauss_radau import GaussRadau
-from nwidth.bounds.residual import EPS, dual_norm_upper, relative_bound, round_off
+from nwidth.bounds.residual import EPS, dual_norm_upper, relative_bound, round_off, undriven
 from nwidth.bounds.two_sided import direction_lower
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
@@ -106,12 +106,15 @@ class RieszCG(Timed):
             part = self._solve_piece(state, select(mu, rows), None if start is None else start[rows], stop, until)
             part.seconds[:] = (perf_counter() - begin) / len(part.seconds)
             parts.append(part)
+        parts = parts or [_Piece.empty(np.zeros((0, space.size)))]
         return _assemble(space.unflatten(np.concatenate([p.v for p in parts])), parts)
 
     def _solve_piece(self, state: RieszState, mu: Mu, start: Array | None, stop: Tolerance, ends: float) -> "_Piece":
         systems = state.problem.systems(mu)
         stability = state.problem.constant(mu)
-        v = systems.impose(np.broadcast_to(systems.lift, systems.load.shape) if start is None else start)
+        lift = np.broadcast_to(systems.lift, systems.load.shape)
+        driven = systems.load.any(axis=1, keepdims=True)
+        v = systems.impose(lift if start is None else np.where(driven, start, lift))
         piece, patience = _Piece.empty(v), np.inf if self.patience is None else self.patience
         todo = np.arange(len(v))
         for attempt in range(self.restarts):
@@ -305,9 +308,8 @@ def _judge(task: _Task, run: _Run, stop: Tolerance) -> _Judgement:
     if (late & ((run.status == Status.CONVERGED) | np.isinf(bound))).any():  # others are far from done
         bound = np.fmin(bound, _careful_bound(task, run, true, noise))
     met = residual <= stop.value if stop.kind == "residual" else relative_bound(bound, norm) <= stop.value
-    zero = (load == 0) & (np.abs(v - systems.lift).max(axis=1) == 0)  # the exact answer, whatever the tolerance
     lower = direction_lower(systems, true, run.direction, run.image, noise, task.lower)
-    return _Judgement(v, met | zero, bound, np.minimum(lower, bound), norm, residual)
+    return _Judgement(v, met | undriven(systems, v), bound, np.minimum(lower, bound), norm, residual)
 
 
 def _quick_bound(task: _Task, run: _Run, true: Array, noise: Real) -> Real:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from nwidth.bounds.residual import energy_bounds, reference_norm, relative_bound
+from nwidth.bounds.residual import energy_bounds, reference_norm, relative_bound, undriven
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.solution import Solution, Status, Tolerance
@@ -125,8 +125,9 @@ class Multigrid(Solver):
             v = free_fields(problem, mu, work.x, work.stencils.constants)
             bounds, norm = energy_bounds(systems, v, inner, stability), reference_norm(systems, v)
             relative = relative_bound(bounds.upper, norm)
-            work.status[relative <= rtol] = Status.CONVERGED  # the bound decides, whatever became of the residual
-            missed = ~(relative <= rtol) & (work.status == Status.CONVERGED)
+            met = (relative <= rtol) | undriven(systems, v)
+            work.status[met] = Status.CONVERGED  # the bound decides, whatever became of the residual
+            missed = ~met & (work.status == Status.CONVERGED)
             if not (missed & (goals > _LAST)).any():
                 break
             goals = np.where(missed, work.residual * np.clip(_AIM * rtol / relative, 1e-3, 0.1), goals)

@@ -141,6 +141,9 @@ class Work:
     @classmethod
     def of(cls, stencils: Stencils, x: Real | None) -> "Work":
         size, unknowns = len(stencils), int(np.prod(stencils.shape))
+        if x is not None:
+            driven = stencils.load.reshape(size, -1).any(axis=1, keepdims=True)
+            x = np.where(driven, x, 0.0)  # zero solves what is not
         return cls(
             stencils,
             np.zeros((size, unknowns)) if x is None else x,
