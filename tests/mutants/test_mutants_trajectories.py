@@ -116,6 +116,20 @@ MUTANTS = [
         BEST,
     ),
     Mutant(
+        "a winner whose limit always holds",
+        "online/minimize.py",
+        "held=bool(abs(value - predicted) <= limit) if known",
+        "held=True if known",
+        BEST,
+    ),
+    Mutant(
+        "a limit that holds for whatever lies below",
+        "online/minimize.py",
+        "held=bool(abs(value - predicted) <= limit) if known",
+        "held=bool(predicted - value <= limit) if known",
+        BEST,
+    ),
+    Mutant(
         "a gap without the limits",
         "online/minimize.py",
         "self.value - self.limit, np.inf)[others]",
