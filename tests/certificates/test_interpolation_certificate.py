@@ -172,7 +172,7 @@ def test_the_case_of_the_literature_with_interpolated_reaction_and_source():
 def test_the_promise_in_words(plate, fine):
     own = certified(reduced(fine, 4), "everywhere")
     assert own.guarantee == Rigorous("energy norm", ("reduction", "interpolation", "round-off"))
-    assert "Counted: reduction, interpolation, round-off" in str(own.guarantee)
+    assert "Counted: reduction, interpolation, rounding" in str(own.guarantee)
 
 
 def test_outside_the_box_only_the_full_comparison_goes_on(plate, fine, queries):

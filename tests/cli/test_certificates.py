@@ -1,12 +1,14 @@
 """Limits from files: certify, predict --tol, refine and evidence without a line of code."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.cli.conftest import STUDY
 
 import nwidth as nw
+from nwidth.problems.thermal_block import ThermalBlock
 
 
 @pytest.fixture
@@ -96,6 +98,7 @@ def test_certify_on_a_snapshot_store(bare, nwidth, tmp_path):
         (["--holdout", "other.csv"], "'T_max'"),
         (["--holdout", "less.csv"], "'h'"),
         (["--holdout", "runs.csv", "--level", "0.99"], "0.99"),
+        (["--holdout", "runs.csv", "--level", "0"], "level"),
         (["--holdout", "runs.csv", "--norm", "sup"], "sup"),
         (["--problem", "runs.csv"], "runs.csv"),
         (["-o", "no/such/place.nwidth"], "folder that exists"),
@@ -153,6 +156,30 @@ def test_predict_within_a_tolerance_needs_an_equation(plate, nwidth, tmp_path):
     assert said.code == 2 and "--problem" in said.err
     said = nwidth("predict", plate[0], tmp_path / "new.csv", "--problem", plate[0])
     assert said.code == 2
+
+
+def test_a_tolerance_for_another_equation_is_met_for_that_one(model, bare, cases, nwidth, tmp_path):
+    """Limits that were proven for the model's own equation must not accept answers to another one."""
+
+    class Hot(ThermalBlock):
+        """Three times the load."""
+
+        def terms(self):
+            found = super().terms()
+            return replace(found, loads=3 * found.loads)
+
+    hot = Hot(2, 8)
+    for source in (model, bare):
+        for told in ({"tol": 0.2}, {"rtol": 0.2}):
+            answer = nw.study.ask(source, cases, problem=hot, **told).prediction
+            truth = nw.solve(hot, answer.mu).field
+            systems, flatten = hot.systems(answer.mu), hot.space.flatten
+            error = np.sqrt(systems.energy(flatten(answer.field) - flatten(truth)))
+            assert (error <= 0.2 * np.sqrt(systems.energy(flatten(truth)))).all(), told
+            assert (error <= answer.bound * (1 + 1e-9)).all()
+            (name,) = answer.outputs
+            true = hot.quantities()[name].functional @ flatten(truth).T
+            assert (np.abs(answer.outputs[name].values - true) <= answer.outputs[name].limit).all()
 
 
 def test_refine_with_the_equation_of_a_study(bare, cases, done, nwidth):

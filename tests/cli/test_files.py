@@ -205,3 +205,28 @@ def test_options_for_tables_are_refused_for_a_study(done, nwidth):
     said = nwidth("fit", done / "block.yaml", "--level", "0.9")
     assert said.code == 2
     assert "--level is for a table of runs" in said.err
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "words"),
+    [
+        ("predict", ["-o", "answers.xlsx"], ".csv"),
+        ("predict", ["-o", "no/such/folder/answers.csv"], "does not exist"),
+        ("predict", ["--threshold", "maen=1"], "did you mean"),
+        ("refine", ["-o", "answers.xlsx"], ".csv"),
+        ("refine", ["-o", "taken.csv"], "is a folder"),
+    ],
+)
+def test_a_typing_error_costs_no_work(model, cases, nwidth, monkeypatch, tmp_path, verb, arguments, words):
+    """No query is answered, and none is solved, before places and names are known to be right."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken.csv").mkdir()
+
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("the work began")
+
+    monkeypatch.setattr("nwidth.study.answers.refine", work)
+    monkeypatch.setattr("nwidth.online.wrappers.Refining.predict", work)
+    option = ["--tol", "1e-9"] if verb == "predict" else ["--rtol", "1e-9"]
+    said = nwidth(verb, model, cases, *option, *arguments)
+    assert said.code == 2 and words in said.err

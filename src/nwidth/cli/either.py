@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 import nwidth as nw
-from nwidth.cli.files import Equation, Output, answer, equation_in
+from nwidth.cli.files import Equation, Output, answer, equation_in, writable
 from nwidth.cli.screen import Screen
 from nwidth.cli.studies import upto
 from nwidth.cli.verbs import Json, Quiet, Seed, guarded
@@ -160,6 +160,7 @@ def refine(
         return
     if len(rest) != 1:
         raise InputError(f"give the file of new cases: nwidth refine {source} NEW.csv --rtol 1e-4")
+    writable(output)
     tolerance, equation = 1e-4 if rtol is None else rtol, equation_in(problem)
     answer(nw.study.ask(source, rest[0], rtol=tolerance, deadline=deadline, problem=equation), output, screen)
 

@@ -84,8 +84,15 @@ def predict(
     if problem is not None and tol is None:
         raise InputError("--problem gives the equation to refine with: say to which tolerance, --tol 1e-3")
     limits = parse_thresholds(threshold or [])
+    writable(output)
     answers = nw.study.ask(model, questions, thresholds=limits, tol=tol, problem=equation_in(problem))
     answer(answers, output, Screen(json, quiet))
+
+
+def writable(output: Path | None) -> None:
+    """A place that answers cannot go to is refused before the work that makes them."""
+    if output is not None:
+        nw.study.check_output(output)
 
 
 def equation_in(path: Path | None) -> nw.Problem | None:
@@ -102,7 +109,7 @@ def answer(answers: "Answers", output: Path | None, screen: Screen) -> None:
         hidden = len(answers.prediction) - _SHOWN
         if hidden > 0 and saved is None:
             console.print(f"{hidden:,} more; write all of them with -o answers.csv")
-        for line in (*_notes(answers), *_mix(answers), *answers.promise):
+        for line in (*_later(answers), *_notes(answers), *_mix(answers), *answers.promise):
             console.print(line, markup=False)
         if saved is not None:
             console.print(Text.assemble("Answers: ", (str(saved), "bold")))
@@ -116,13 +123,21 @@ def _mix(answers: "Answers") -> list[str]:
     return [f"{str(mix).capitalize()}."] if mix.refined or mix.solved else []
 
 
+def _later(answers: "Answers") -> list[str]:
+    """That the table shows one time of many."""
+    levels = answers.levels
+    return [f"Shown at {levels[-1]}, the last of {len(levels):,} times; all of them: -o answers.csv"] if levels else []
+
+
 def _table(answers: "Answers") -> Table:
-    """The first rows: each output with its limit, and its verdict."""
+    """The first rows: each output with its limit, and its verdict; of an output in time the last time."""
     prediction, verdicts = answers.prediction, answers.verdicts
     columns = [("case", [Text(str(i + 1)) for i in range(min(_SHOWN, len(prediction)))])]
     for name, output in prediction.outputs.items():
         off_by = nw.study.heading("at most off by", nw.study.difference_unit(output.unit))
-        columns += [(nw.study.heading(name, output.unit), _values(output.values)), (off_by, _limits(output.limit))]
+        values, limit = (v if v.ndim == 1 else v[:, -1] for v in np.broadcast_arrays(output.values, output.limit))
+        title = name if output.values.ndim == 1 else f"{name} at {answers.levels[-1]}"
+        columns += [(nw.study.heading(title, output.unit), _values(values)), (off_by, _limits(limit))]
         if name in verdicts:
             columns.append(
                 (f"against {answers.thresholds[name]:g}", [_verdict(word) for word in verdicts[name][:_SHOWN]])

@@ -7,6 +7,14 @@ from typing import TypeAlias
 #: What a rigorous bound can contain. Everything not listed in `covers` is not counted.
 COVERS = ("reduction", "algebraic", "interpolation", "round-off", "discretisation")
 
+#: The same in the words of those who sign.
+_SPOKEN = {"algebraic": "iteration", "round-off": "rounding", "discretisation": "mesh"}
+
+
+def counted(covers: Iterable[str]) -> str:
+    """What a bound contains, as screens and reports say it: 'reduction, iteration, rounding'."""
+    return ", ".join(_SPOKEN.get(word, word) for word in covers)
+
 
 @dataclass(frozen=True)
 class Rigorous:
@@ -17,9 +25,8 @@ class Rigorous:
     reference: str = "the full-order solution on this mesh"
 
     def __str__(self) -> str:
-        counted = ", ".join(self.covers)
         missing = "" if "discretisation" in self.covers else "; the mesh's own error is not included"
-        return f"Guaranteed distance ({self.norm}) from {self.reference}. Counted: {counted}{missing}."
+        return f"Guaranteed distance ({self.norm}) from {self.reference}. Counted: {counted(self.covers)}{missing}."
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Parameters as standardised numbers: scalars by their spread, fields by their principal components."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -87,7 +88,7 @@ def fit_features(mu: Mu, *, logarithms: bool = False, components: int = _MOST_CO
 
 
 def _columns(values: Array) -> Real:
-    return np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+    return np.asarray(values, dtype=np.float64).reshape(len(values), math.prod(np.shape(values)[1:]))
 
 
 def _worth_a_logarithm(table: Real) -> Array:

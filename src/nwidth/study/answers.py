@@ -3,17 +3,18 @@
 import csv
 import difflib
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nwidth.certificates.residual import ResidualCertificate
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
-from nwidth.core.guarantee import Estimate, Guarantee, Rigorous, Statistical
-from nwidth.core.prediction import Prediction, Source
+from nwidth.core.guarantee import Estimate, Guarantee, Rigorous, Statistical, counted
+from nwidth.core.prediction import Output, Prediction, Source, uncertified
 from nwidth.core.validation import batch_size
 from nwidth.io.atomic import write_atomically
 from nwidth.io.detect import detect
@@ -24,10 +25,11 @@ from nwidth.online.certify import certify
 from nwidth.online.join import with_smaller_limits
 from nwidth.online.refine import refine
 from nwidth.online.wrappers import Certified, Refining
-from nwidth.problems.base import Problem, is_coercive
+from nwidth.problems.base import Outputs, Problem, is_coercive
 from nwidth.reports.words import at_most
 from nwidth.spaces.base import ParameterSpace
 from nwidth.spaces.box import Box
+from nwidth.spaces.trajectories import Trajectories
 from nwidth.spaces.typical import TypicalFields
 from nwidth.study.explain import unknown
 from nwidth.surrogates.base import Surrogate
@@ -48,8 +50,17 @@ class Answers:
 
     @property
     def verdicts(self) -> dict[str, Array]:
-        """Output -> 'below', 'above' or 'undecided' for every row."""
-        return {name: self.prediction.outputs[name].against(value) for name, value in self.thresholds.items()}
+        """Output -> 'below', 'above' or 'undecided' for every row; in time 'below' means at all times."""
+        return {name: _against(self.prediction.outputs[name], value) for name, value in self.thresholds.items()}
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """What the values of an output in time belong to: 't = 0.5', or 'step 3' where the times are not known."""
+        outputs, space = self.prediction.outputs.values(), self.prediction.space
+        count = max((o.values.shape[1] for o in outputs if o.values.ndim > 1), default=0)
+        if isinstance(space, Trajectories) and len(space.times) == count:
+            return tuple(f"t = {time:.10g}" for time in space.times)
+        return tuple(f"step {k + 1}" for k in range(count))
 
     @property
     def notes(self) -> list[str]:
@@ -69,8 +80,9 @@ class Answers:
         p, verdicts = self.prediction, self.verdicts
         table: dict[str, Array] = {name: values for name, values in p.mu.items() if values.ndim == 1}
         for name, output in p.outputs.items():
-            table[heading(name, output.unit)] = output.values
-            table[heading(f"{name} at most off by", difference_unit(output.unit))] = output.limit
+            for title, values, limit in self._in_time(name, output):
+                table[heading(title, output.unit)] = values
+                table[heading(f"{title} at most off by", difference_unit(output.unit))] = limit
             if name in verdicts:
                 table[f"{name} against {self.thresholds[name]:g}"] = verdicts[name]
         if not p.outputs:
@@ -79,6 +91,15 @@ class Answers:
                 table[f"field at least off by ({p.guarantee.norm})"] = p.lower
         inside = np.where(p.inside, "yes", "no")
         return table | {"inside the range": inside, "note": np.array(self.notes, dtype=object)}
+
+    def _in_time(self, name: str, output: Output) -> Iterator[tuple[str, Array, Array]]:
+        """A column of numbers for the output, or for each of its times: title, values, limits."""
+        if output.values.ndim == 1:
+            yield name, output.values, output.limit
+            return
+        limit = np.broadcast_to(output.limit, output.values.shape)
+        for k, level in enumerate(self.levels):
+            yield f"{name} at {level}", output.values[:, k], limit[:, k]
 
     @property
     def mix(self) -> dict[str, int]:
@@ -112,12 +133,11 @@ class Answers:
 
     def save(self, path: Path) -> Path:
         """CSV, one row per question; or, for a name that ends in .npz, all arrays with the fields."""
+        check_output(path)
         if path.suffix.lower() == ".npz":
             return write_atomically(
                 path, lambda stream: np.savez_compressed(stream, allow_pickle=False, **self._arrays())
             )
-        if path.suffix.lower() != ".csv":
-            raise InputError(f"answers are written as .csv (values) or .npz (values and fields), not {path.name!r}")
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(self.columns)
@@ -132,6 +152,16 @@ class Answers:
         for name, output in p.outputs.items():
             arrays |= {f"outputs/{name}": output.values, f"limits/{name}": output.limit}
         return arrays
+
+
+def check_output(path: Path) -> None:
+    """Raises InputError for a place that answers cannot be written to: before the work, so that none is lost."""
+    if path.suffix.lower() not in (".csv", ".npz"):
+        raise InputError(f"answers are written as .csv (values) or .npz (values and fields), not {path.name!r}")
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} of {path.name} does not exist; create it first")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the name of a file")
 
 
 def ask(
@@ -158,19 +188,19 @@ def ask(
     if deadline is not None and rtol is None:
         raise InputError("a deadline ends a refinement: give rtol as well")
     mu = _read_questions(Path(questions), surrogate.parameters)
+    _check_thresholds(surrogate, problem, thresholds or {})
     if tol is not None:
-        refining = _within(surrogate, problem or _equation(surrogate, model), tol)
+        refining = _within(surrogate, problem, problem or _equation(surrogate, model), tol)
         many = batch_size(mu) >= _MANY and is_coercive(refining.problem)
         prediction = (refining.measured() if many else refining).predict(mu)
     else:
         prediction = surrogate.predict(mu)
     if rtol is not None:
-        refined = refine(prediction, problem or _equation(surrogate, model), rtol, **_until(deadline))
         # limits that were given for the model's own equation say nothing of another
+        start = prediction if problem is None else _bare(prediction)
+        refined = refine(start, problem or _equation(surrogate, model), rtol, **_until(deadline))
         prediction = refined if problem is not None else with_smaller_limits(prediction, refined)
-    for name in thresholds or {}:
-        if name not in prediction.outputs:
-            raise InputError(f"threshold: output {unknown(name, list(prediction.outputs))}")
+    _check_names(thresholds or {}, prediction.outputs)
     return Answers(prediction, thresholds or {}, _outside(surrogate.parameters, prediction))
 
 
@@ -178,11 +208,55 @@ def _until(deadline: float | None) -> dict[str, Any]:
     return {} if deadline is None else {"deadline": deadline}
 
 
-def _within(surrogate: Surrogate, problem: Problem, tol: float) -> Refining:
-    """The surrogate as one that meets a tolerance; it is certified first where it has no limits."""
-    bare = surrogate.certified if isinstance(surrogate, Refining) else surrogate
-    certified = bare if isinstance(bare, Certified) else certify(bare, problem)
-    return Refining(certified, problem, tol)
+def _within(surrogate: Surrogate, given: Problem | None, problem: Problem, tol: float) -> Refining:
+    """The surrogate as one that meets a tolerance. It is certified where it has no limits, and again where an equation
+    is given: limits that were proven for another one say nothing of it."""
+    found = surrogate.certified if isinstance(surrogate, Refining) else surrogate
+    if not isinstance(found, Certified):
+        return Refining(certified_for(found, problem), problem, tol)
+    calibrated = isinstance(found.guarantee, Statistical) and not is_coercive(problem)
+    kept = given is None or calibrated
+    return Refining(found if kept else certified_for(found.surrogate, problem), problem, tol)
+
+
+def certified_for(surrogate: Surrogate, problem: Problem) -> Certified:
+    """The surrogate with limits for this equation; its fields are bounded where its basis belongs to another one."""
+    try:
+        return certify(surrogate, problem)
+    except InputError:
+        if not is_coercive(problem):
+            raise
+        return Certified(surrogate, ResidualCertificate(problem))
+
+
+def _bare(prediction: Prediction) -> Prediction:
+    """The answers without their limits and outputs."""
+    plain = uncertified(prediction.mu, prediction.values, prediction.space, prediction.inside)
+    return replace(plain, source=prediction.source)
+
+
+def _check_thresholds(surrogate: Surrogate, problem: Problem | None, thresholds: Mapping[str, float]) -> None:
+    """Names of outputs that neither the surrogate nor an equation has, before any work."""
+    if not thresholds:
+        return
+    equation = problem or equation_of(surrogate)
+    named = dict(surrogate.predict(surrogate.parameters.sample([0], 0)).outputs)
+    _check_names(thresholds, named | (dict(equation.quantities()) if isinstance(equation, Outputs) else {}))
+
+
+def _check_names(thresholds: Mapping[str, float], outputs: Mapping[str, Any]) -> None:
+    for name in thresholds:
+        if name not in outputs:
+            raise InputError(f"threshold: output {unknown(name, list(outputs))}")
+
+
+def _against(output: Output, threshold: float) -> Array:
+    """One verdict for each row `(B,)`: in time 'above' where it is at any time, 'below' where it is at all."""
+    found = output.against(threshold)
+    if found.ndim == 1:
+        return found
+    some, every = (found == "above").any(axis=1), (found == "below").all(axis=1)
+    return np.where(some, "above", np.where(every, "below", "undecided"))
 
 
 def promise(prediction: Prediction) -> tuple[str, ...]:
@@ -191,7 +265,7 @@ def promise(prediction: Prediction) -> tuple[str, ...]:
         case Rigorous(covers=covers):
             ending, last = (
                 "from your full-order result. Guaranteed.",
-                f"Counted: {', '.join(covers)}. Not counted: mesh, data.",
+                f"Counted: {counted(covers)}. Not counted: {'data' if 'discretisation' in covers else 'mesh, data'}.",
             )
         case Statistical(level=level):
             ending = f"in {level:.0%} of the cases that are drawn like your runs."

@@ -89,7 +89,9 @@ def certify_file(
     if runs is None:
         _only_calibrated(level=level, training=training, norm=None if norm in ("energy", "l2") else norm)
     known = None if training is None else read_parameters(surrogate, training, kinds)
-    certified = certify(surrogate, equation, holdout=runs, level=level or 0.9, norm=norm, training=known, seed=seed)
+    certified = certify(
+        surrogate, equation, holdout=runs, level=0.9 if level is None else level, norm=norm, training=known, seed=seed
+    )
     report = _report(certified, target, runs, replaced)
     save(certified, target, provenance=_provenance(report, Path(model), runs, seed))
     return report
