@@ -140,6 +140,19 @@ def test_limits_hold_and_stay_within_the_root_of_the_contrast(darcy):
 
 
 @torch_only
+def test_the_grid_error_is_bounded_from_both_sides_and_told(darcy):
+    """The estimate from two finer grids lies between them; the page says both."""
+    from nwidth.study.demo_darcy_report import tell
+
+    exact = darcy.exact
+    assert len(exact["total"]) == min(16, len(darcy.fno.limits))
+    assert (0 < exact["discretisation_lower"]).all() and (exact["discretisation_lower"] < exact["discretisation"]).all()
+    estimated = np.median(darcy.grid.relative)
+    assert 0.5 * np.median(exact["discretisation_lower"]) < estimated < 2 * np.median(exact["discretisation"])
+    said = " ".join(tell(darcy).report.promise.not_promised)
+    assert "guaranteed to be between" in said and f"{100 * np.median(exact['discretisation']):.1f} %" in said
+
+
 def test_every_start_reaches_the_guaranteed_tolerance(darcy):
     from nwidth.study.demo_darcy_ways import RTOL
 

@@ -28,6 +28,7 @@ from nwidth.solvers.multigrid import Multigrid
 from nwidth.solvers.riesz_cg import RieszCG
 from nwidth.study.demo_darcy_ways import FOURIER, POD, RTOL, Errors, Learned, Yardstick, coarse_solution, costs
 from nwidth.study.demo_reduced import Prepared, Say
+from nwidth.study.exact import exact_parts
 from nwidth.study.measure import one_thread
 from nwidth.surrogates.base import Run, Surrogate
 from nwidth.surrogates.training import Training
@@ -96,6 +97,7 @@ class DarcyResult:
     coverage: tuple[int, float]
     starts: tuple[Start, ...]
     grid: DiscretisationEstimate
+    exact: Mapping[str, Real]
     points: Mapping[str, tuple[CostPoint, ...]]
     spread: float
     verdicts: Mapping[str, Verdict]
@@ -175,7 +177,8 @@ def _compared(data: DarcyData, fno: Learned, pod: Learned, say: Say) -> DarcyRes
     offline = data.generation_seconds + fno.seconds
     verdicts = {norm: judge(_judged(found), offline) for norm, found in points.items()}
     coverage = _coverage(fno, data.parts[1], yardstick, data.seed)
-    return DarcyResult(data, fno, pod, coverage, starts, grid, points, spread, verdicts)
+    exact = exact_parts(yardstick.problem, fno.prediction)
+    return DarcyResult(data, fno, pod, coverage, starts, grid, exact, points, spread, verdicts)
 
 
 def _solve(problem: Problem, mu: Mu) -> Array:
