@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nwidth.core.arrays import Array, Mask, Mu, Real
-from nwidth.problems.base import Affine
+from nwidth.problems.base import Affine, Outputs, Problem
 from nwidth.problems.grid_diffusion import GridDiffusion
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
 from nwidth.spaces.grid import Grid
@@ -42,6 +42,11 @@ class Truth:
         e = (self.u - v.astype(LONG))[:, self.free]
         energy = np.einsum("bi,bij,bj->b", e, self.a, e, optimize=["einsum_path", (0, 1), (0, 1)])
         return np.sqrt(np.maximum(energy, 0)), np.sqrt(np.einsum("bi,bi->b", e @ self.mass, e))
+
+    def outputs(self, problem: Problem) -> dict[str, Array]:
+        """The true quantities of interest `(B,)` by name; none without Outputs."""
+        known = problem.quantities() if isinstance(problem, Outputs) else {}
+        return {name: self.u @ q.functional.astype(LONG) + LONG(q.offset) for name, q in known.items()}
 
 
 class Fields(ParameterSpace):

@@ -33,11 +33,13 @@ from nwidth.solvers.choose import default_solver
 from nwidth.solvers.direct import Direct
 from nwidth.solvers.gmres import RieszGMRES
 from nwidth.spaces.factor import restricted
+from nwidth.study.measure import alternate, recorded
 
 #: Fields that are judged for each parameter, by the error that is put on the solution, relative to its size.
-KINDS = ("rough", "slight", "zero", "huge", "solution", "last digits", "boundary")
-#: Fields of each kind for a parameter: a reference in extended precision costs more than a field.
-DRAWS = 4
+ONCE = ("zero", "solution", "boundary")
+#: Those that are drawn, several for a parameter: a reference in extended precision costs more than a field.
+DRAWN, DRAWS = ("rough", "slight", "huge", "last digits"), 4
+KINDS = (*ONCE, *DRAWN * DRAWS)
 
 
 def rows(quick: bool, seed: int) -> list[Row]:
@@ -47,10 +49,13 @@ def rows(quick: bool, seed: int) -> list[Row]:
 
 @dataclass
 class Count:
-    """Cases, violations of either bound, queries without a constant, effectivities for fields that are not solutions,
-    and the largest quotient of an effectivity and its theoretical limit."""
+    """Cases (pairs of a parameter and a field, all distinct), violations of either bound, cases without a constant,
+    effectivities for fields that are not solutions, and the largest quotient of an effectivity and its theoretical
+    limit."""
 
     cases: int = 0
+    problems: int = 0
+    parameters: int = 0
     violations: int = 0
     unknown: int = 0
     above_limit: float = 0.0
@@ -61,7 +66,7 @@ class Count:
         known = np.isfinite(upper)
         self.cases += len(upper)
         self.unknown += int((~known).sum())
-        self.violations += int((~(upper >= error) | ~(lower <= error) | ~(upper > 0)).sum())
+        self.violations += int((~(upper >= error) | ~(lower <= error) | ~(upper > 0) | ~(lower >= 0)).sum())
         if kind in ("rough", "zero", "huge") and known.any():
             found = upper[known] / error[known]
             self.effectivity += found.tolist()
@@ -72,6 +77,10 @@ class Count:
         quantiles = np.quantile(self.effectivity, [0.05, 0.5, 0.95, 1.0]) if self.effectivity else [np.nan] * 4
         detail: dict[str, Any] = {
             "cases": self.cases,
+            "problems": self.problems,
+            "parameters": self.parameters,
+            "fields": self.cases,
+            "checks": 2 * self.cases,
             "without_a_constant": self.unknown,
             "effectivity_5_50_95_100": list(map(float, quantiles)),
             "largest_effectivity_over_its_limit": self.above_limit,
@@ -130,7 +139,8 @@ def _judge(problem: Linear, mu: Mu, constants: Constants, count: Count, rng: np.
     metric, systems = Metric.of(problem.space), problem.systems(mu)
     dual, reference = constants.prepare(problem)(mu), Reference(problem, mu)
     limit = np.where(np.isfinite(dual.above), dual.above / np.where(dual.below > 0, dual.below, 1.0), np.inf)
-    for kind in KINDS * DRAWS:
+    count.problems, count.parameters = count.problems + 1, count.parameters + batch_size(mu)
+    for kind in KINDS:
         v = systems.impose(_field(reference.u.astype(problem.space.dtype), problem, kind, rng))
         bounds = residual_bounds(systems, v, metric, dual)
         count.add(bounds.upper, bounds.lower, reference.error(v, dual.norm), limit, kind)
@@ -229,9 +239,10 @@ def _costs(quick: bool, seed: int) -> list[Row]:
         "multigrid": lambda: solver.solve(state, mu, stop=Tolerance("residual", 1e-8)),
         "direct": lambda: direct.solve(held, few),
     }
-    seconds = _fastest(works, rounds)
+    timings = alternate(works, rounds, clock=process_time)
+    seconds = {name: timing.least for name, timing in timings.items()}
     seconds["direct"] *= batch / 4
-    label, detail = f"{batch} fields, transport {n}², Péclet 100", {"seconds": seconds}
+    label, detail = f"{batch} fields, transport {n}², Péclet 100", {"seconds": seconds, **recorded(timings)}
     from_zero = uncertified(mu, 0 * u, problem.space, np.ones(batch, dtype=bool))
     steps, more = {}, {}
     for name, chosen in (("GMRES", RieszGMRES()), ("cheapest", None)):
@@ -239,8 +250,9 @@ def _costs(quick: bool, seed: int) -> list[Row]:
         for kind, given in (("warm", begin), ("cold", from_zero)):
             steps[name, kind] = float(refiner.refine(given, 1e-4).stats["iterations"].mean())
             more[f"{name}, {kind}"] = lambda refiner=refiner, given=given: refiner.refine(given, 1e-4)
-    refine = _fastest(more, 1 if quick else 2)
-    kept = {"seconds": refine, "iterations": {" ".join(k): v for k, v in steps.items()}}
+    refined = alternate(more, 1 if quick else 2, clock=process_time)
+    refine = {name: timing.least for name, timing in refined.items()}
+    kept = {**recorded(refined), "iterations": {" ".join(k): v for k, v in steps.items()}}
     return [
         Row(f"bound over multigrid, {label}", seconds["bound"] / seconds["multigrid"], "x", None, "<=", detail),
         Row(f"bound over a direct solve, {label}", seconds["bound"] / seconds["direct"], "x", None, "<=", detail),
@@ -271,10 +283,11 @@ def _waves(quick: bool, seed: int) -> list[Row]:
             "direct": lambda d=direct, h=held, m=mu: d.solve(h, m),
             "batched": lambda d=solver, h=state, m=mu: d.solve(h, m),
         }
-        seconds = _fastest(works, rounds)
+        timings = alternate(works, rounds, clock=process_time)
+        seconds = {name: timing.least for name, timing in timings.items()}
         proven = prove(mu)
         detail: dict[str, Any] = {
-            "seconds": seconds, "queries": batch, "without": int(np.isinf(proven.above).sum()),
+            **recorded(timings), "queries": batch, "without": int(np.isinf(proven.above).sum()),
             "sharpness": _sharpness(problem, mu, proven.above) if quick else None,
         }  # fmt: skip
         name = f"{boundary}, {problem.resolution}²"
@@ -300,10 +313,11 @@ def _tables(quick: bool, seed: int) -> list[Row]:
     k = np.random.default_rng(seed).uniform(10.0, 20.0, size=queries)
     mu = {"k": k, "n": np.repeat(drawn["n"], queries, axis=0)}
     online, each = table.prepare(problem), InfSupConstants().prepare(problem)
-    seconds = _fastest({"table": lambda: online(mu), "proof": lambda: each(mu)}, 2)
+    timings = alternate({"table": lambda: online(mu), "proof": lambda: each(mu)}, 2, clock=process_time)
+    seconds = {name: timing.least for name, timing in timings.items()}
     ours, theirs = online(mu).above, each(mu).above
     known = np.isfinite(ours)
-    detail = {"seconds": seconds, "offline": offline, "intervals": len(table.low), "known": int(known.sum())}
+    detail = {**recorded(timings), "offline": offline, "intervals": len(table.low), "known": int(known.sum())}
     return [
         Row(f"resonances of one medium, {n}², k 10 to 20: share of queries with a constant", known.mean(), "", None,
             detail=detail),
@@ -340,15 +354,3 @@ def _sharpness(problem: Helmholtz, mu: Mu, above: Real) -> float:
         half = la.solve_triangular(root, a, lower=True)
         ratios.append(1 / value / la.svdvals(la.solve_triangular(root, half.T, lower=True))[-1])
     return float(min(ratios))
-
-
-def _fastest(works: dict[str, Any], rounds: int) -> dict[str, float]:
-    """Smallest seconds of processor time of each, taken in turn, after one run to warm up."""
-    best = dict.fromkeys(works, np.inf)
-    for turn in range(rounds + 1):
-        for name, work in works.items():
-            begin = process_time()
-            work()
-            if turn:
-                best[name] = min(best[name], process_time() - begin)
-    return best

@@ -20,6 +20,10 @@ from nwidth.online.wrappers import Certified
 from nwidth.problems.base import Problem
 
 LEVEL = 0.9
+#: Where a limit of 90 % is known to fail, it is not to look as if it held: a row at most there, or the page is wrong.
+FAILS = 0.75
+#: What it fails for; a design in which error and goal agree, and a controller on true states, are for context.
+FAILING = ("lowest point, six parameters", "worst case, three parameters")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,11 @@ class Sizes:
     train: int = 60
     calibrate: int = 60
     fresh: int = 200
+
+    @property
+    def full(self) -> bool:
+        """Enough repeats for a failure to show: a limit that held would be at most FAILS in one of 500 such rows."""
+        return self.repeats >= 40
 
 
 def rows(quick: bool, seed: int) -> list[Row]:
@@ -55,7 +64,8 @@ def optimum(sizes: Sizes, seed: int) -> list[Row]:
         ]
         fresh, held, excess, saved = (np.array(column) for column in zip(*picked, strict=True))
         found.append(_coverage(f"90 % limit, {name}: fresh draws", fresh, sizes.repeats))
-        found.append(_coverage(f"90 % limit, {name}: the surrogate's own optimum", held, sizes.repeats))
+        fails = sizes.full and name in FAILING
+        found.append(_coverage(f"90 % limit, {name}: the surrogate's own optimum", held, sizes.repeats, fails))
         detail = {"error over limit at the optimum, quartiles": np.quantile(excess, [0.25, 0.5, 0.75]).tolist()}
         found.append(
             Row(f"{name}: five verified designs better than one", float(np.mean(saved > 0)), "", detail=detail)
@@ -91,11 +101,13 @@ def feedback(sizes: Sizes, seed: int, steps: int = 40) -> list[Row]:
         held["each state of a rollout"].append(_rollout(problem, model, steps, repeat))
         controlled.append(_controlled(problem, model, steps, repeat))
     found = [
-        _coverage(f"coverage of a 90 % limit: {name}", np.concatenate(values), sizes.repeats)
+        _coverage(
+            f"coverage of a 90 % limit: {name}", np.concatenate(values), sizes.repeats, sizes.full and "rollout" in name
+        )
         for name, values in held.items()
     ]
     late = np.array([v[-1] for v in held["each state of a rollout"]])
-    found.append(_coverage(f"coverage of a 90 % limit: after {steps} fed-back steps", late, sizes.repeats))
+    found.append(_coverage(f"coverage of a 90 % limit: after {steps} fed-back steps", late, sizes.repeats, sizes.full))
     found.append(_coverage("coverage of a 90 % limit: under a controller", np.array(controlled), sizes.repeats))
     return found
 
@@ -143,10 +155,12 @@ def _controlled(problem: PendulumStep, model: Certified, steps: int, seed: int) 
     return float(np.mean(found))
 
 
-def _coverage(name: str, held: Real, repeats: int) -> Row:
-    """A share with its 95 % interval over the repeats (Clopper and Pearson, each repeat counted as one draw)."""
+def _coverage(name: str, held: Real, repeats: int, fails: bool = False) -> Row:
+    """A share with its 95 % interval over the repeats (Clopper and Pearson, each repeat counted as one draw); one that
+    `fails` has to be seen failing."""
     share = float(np.mean(np.asarray(held)))
     hits = share * repeats
     low, high = (float(beta.ppf(q, hits + a, repeats - hits + 1 - a)) for q, a in ((0.025, 0.0), (0.975, 1.0)))
     interval = [0.0 if np.isnan(low) else low, 1.0 if np.isnan(high) else high]
-    return Row(name, share, "", detail={"repeats": repeats, "interval": interval, "level": LEVEL})
+    detail = {"repeats": repeats, "interval": interval, "level": LEVEL}
+    return Row(name, share, "", FAILS if fails else None, "<=", detail)

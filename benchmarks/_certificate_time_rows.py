@@ -1,10 +1,12 @@
 """Limits of trajectories: violations, effectivity, cost, coverage per lead time; then selection and feedback."""
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from time import process_time
 
 import numpy as np
 from _certificate_selection_rows import rows as selection_rows
+from _coverage_law import SIGMAS, Hits
 from _harness import Row
 from _time_cases import Learned, RandomSteps, Reference, answered, disturbed
 
@@ -12,11 +14,13 @@ import nwidth as nw
 from nwidth.certificates.lead_time import calibrate_lead_times
 from nwidth.certificates.parabolic_residual import SpaceTimeCertificate
 from nwidth.certificates.quantities import FIELD
-from nwidth.core.arrays import Real
+from nwidth.core.arrays import Mask, Real
+from nwidth.core.prediction import Prediction
 from nwidth.problems.heat import Heat
 from nwidth.problems.parabolic import AffineEvolution, Stepping
 from nwidth.problems.power_module_transient import PowerModuleTransient
 from nwidth.problems.stepped import Stepped
+from nwidth.study.measure import alternate, recorded
 
 SCHEMES = ("implicit-euler", "crank-nicolson")
 #: Samples of one random problem.
@@ -50,11 +54,14 @@ def _triangles(rng: np.random.Generator, stepping: Stepping) -> Stepped:
 FAMILIES = {"affine": _affine, "heat on grids": _grid, "heat on triangles": _triangles}
 
 
-def violations(family: str, cases: int, seed: int) -> list[Row]:
-    """Random steps, answers and sweeps against extended precision; the bounds of every level and the energy count."""
+def violations(family: str, trajectories: int, seed: int) -> list[Row]:
+    """Random steps, answers and sweeps against extended precision: every level, the largest of all, and the energy.
+
+    Each trajectory has a parameter and an answer of its own; each of its levels is a check, not a case.
+    """
     rng = np.random.default_rng([seed, len(family)])
-    broken, widest, done = 0, [], 0
-    while done < cases:
+    broken, widest, done, problems, checks = 0, [], 0, 0, 0
+    while done < trajectories:
         stepping = Stepping(float(10 ** rng.uniform(-3, 1)), int(rng.integers(1, 9)), SCHEMES[int(rng.integers(2))])
         problem = FAMILIES[family](rng, stepping)
         mu = problem.parameters.sample(range(BATCH), int(rng.integers(1 << 30)))
@@ -63,15 +70,31 @@ def violations(family: str, cases: int, seed: int) -> list[Row]:
         fields = disturbed(levels, reference.free, int(rng.integers(1 << 30)))
         answer = SpaceTimeCertificate(problem, int(rng.integers(3))).bound(answered(problem, mu, fields))
         error, energy = reference.errors(levels, answer.field.reshape(fields.shape))
-        bad = (error > answer.stats["in time"]) | (answer.stats["at least in time"] > error)
-        bad |= (energy > answer.stats["energy"])[:, None] | ~(answer.stats["in time"] > 0)
-        broken += int(bad.any(axis=1).sum())
+        broken += int(missed(answer, error, energy).sum())
         large = error.max(axis=1) > 1e-9 * np.abs(fields).max(axis=(1, 2))
         widest.append(answer.bound[large] / error.max(axis=1)[large])
-        done += BATCH
+        done, problems, checks = done + BATCH, problems + 1, checks + error.size
     quantiles = np.quantile(np.concatenate(widest), [0.05, 0.5, 0.95, 1.0]).tolist()
-    detail = {"cases": done, "effectivity 5 %, 50 %, 95 %, 100 %": quantiles}
+    detail = {
+        "cases": done,
+        "parameters": done,
+        "fields": done,
+        "problems": problems,
+        "checks (trajectories x levels)": checks,
+        "effectivity 5 %, 50 %, 95 %, 100 %": quantiles,
+    }
     return [Row(f"violations in time, {family}", broken, "", 0, "==", detail)]
+
+
+def missed(answer: Prediction, error: Real, energy: Real) -> Mask:
+    """Trajectories of which a bound is not what it says, `(B,)`: those of the levels `(B, K)`, the published ones,
+    which are for the largest error of all levels, and that of the energy norm. NaN is below and above nothing."""
+    above, below, largest = answer.stats["in time"], answer.stats["at least in time"], error.max(axis=1)
+    levels = (above >= error) & (above > 0) & (above < np.inf) & (below <= error) & (below >= 0)
+    published = (answer.bound >= largest) & (answer.bound > 0) & (answer.bound < np.inf)
+    lower = np.zeros(len(answer)) if answer.lower is None else answer.lower
+    held = levels.all(axis=1) & published & (lower <= largest) & (lower >= 0) & (answer.stats["energy"] >= energy)
+    return np.asarray(~held)
 
 
 def effectivities(quick: bool, seed: int) -> list[Row]:
@@ -117,25 +140,21 @@ def costs(quick: bool) -> list[Row]:
         certificates = [SpaceTimeCertificate(problem, sweeps) for sweeps in (0, 1, 2)]
         for certificate in certificates:
             certificate.bound(prediction.take(slice(0, 1)))
-        spent = {"solve": [], **{c.sweeps: [] for c in certificates}}
-        for _ in range(1 if quick else 2):
-            spent["solve"].append(_seconds(lambda p=problem, m=mu: p.solve(m)))
-            for certificate in certificates:
-                spent[certificate.sweeps].append(_seconds(lambda c=certificate, p=prediction: c.bound(p)))
-        least = {key: min(values) for key, values in spent.items()}
+        contestants: dict[str, Callable[[], object]] = {"solve": partial(problem.solve, mu)}
+        for certificate in certificates:
+            contestants[f"sweeps: {certificate.sweeps}"] = partial(certificate.bound, prediction)
+        timings = alternate(contestants, 1 if quick else 2, warm_up=0, clock=process_time)
+        detail = {
+            "dofs": problem.space.size,
+            "steps": count,
+            "batch": len(prediction),
+            **recorded(timings),
+        }
         for sweeps in (0, 1):
-            detail = {"seconds": least, "dofs": problem.space.size, "steps": count, "batch": len(prediction)}
-            ratio = least[sweeps] / least["solve"]
-            found.append(
-                Row(f"cost of limits in time over a solve, {name}, {sweeps} sweeps", ratio, "x", detail=detail)
-            )
+            ratio = timings[f"sweeps: {sweeps}"].least / timings["solve"].least
+            label = f"cost of limits in time over a solve, {name}, {sweeps} sweeps"
+            found.append(Row(label, ratio, "x", detail=detail))
     return found
-
-
-def _seconds(work: object) -> float:
-    begin = process_time()
-    work()  # type: ignore[operator]
-    return process_time() - begin
 
 
 def coverages(quick: bool, seed: int) -> list[Row]:
@@ -152,29 +171,25 @@ def coverages(quick: bool, seed: int) -> list[Row]:
             calibrated = size - size // 3 if together else size
             if calibrated < level / (1 - level):
                 continue
-            shares = []
+            # one count for all together, or one for each lead time
+            hits = [Hits(level) for _ in range(1 if together else errors.shape[1])]
             for repeat in range(repeats):
                 first = repeat * (size + tests)
                 runs = pool.take(np.arange(first, first + size))
                 certificate = calibrate_lead_times(learned, runs, level, together=together, seed=repeat)
                 inside = errors[first + size : first + size + tests] <= certificate.limits[FIELD]
-                shares.append(inside.all(axis=1).mean() if together else inside.mean(axis=0))
-            found.append(_coverage(level, calibrated, tests, np.array(shares), together, quick))
+                for count, held in zip(hits, [inside.all(axis=1)] if together else inside.T, strict=True):
+                    count.add(held, calibrated)
+            found.append(_coverage(level, hits, together, quick))
     return found
 
 
-def _coverage(level: float, calibrated: int, tests: int, shares: Real, together: bool, quick: bool) -> Row:
-    """The distance from the expected coverage in standard deviations of the beta-binomial law, the worst lead time."""
-    rank = int(np.ceil((calibrated + 1) * level))
-    expected = rank / (calibrated + 1)
-    variance = expected * (1 - expected) / (calibrated + 2)
-    deviation = np.sqrt((variance + (expected * (1 - expected) - variance) / tests) / len(shares))
-    means = np.atleast_1d(shares.mean(axis=0))
-    worst = float(np.abs(means - expected).max() / deviation)
+def _coverage(level: float, hits: list[Hits], together: bool, quick: bool) -> Row:
+    """The distance from the expected coverage in standard deviations of its law, the worst lead time."""
+    worst = max(hits, key=lambda count: abs(count.deviation))
     name = f"coverage at {level:g}, {'all times together' if together else 'each lead time'}: deviations off"
-    detail = {"coverage": means.tolist(), "expected": expected, "repeats": len(shares), "calibrated on": calibrated}
-    # five lead times, the worst of them: 3.3 deviations happen by chance in one of 200 cases
-    return Row(name, worst, "sd", None if quick else 3.3, "<=", detail)
+    detail = worst.detail(calibrated_on=worst.found[0][2], each_lead_time=[count.share for count in hits])
+    return Row(name, abs(worst.deviation), "sd", None if quick else SIGMAS, "<=", detail)
 
 
 def _errors(problem: Stepped, learned: Learned, runs: nw.Snapshots) -> Real:

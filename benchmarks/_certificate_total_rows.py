@@ -5,14 +5,14 @@ constant coefficient) and, where there is no closed form, against Galerkin solut
 field never exceeds that of the exact solution. Effectivity is against the extrapolated distance.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
-from time import perf_counter
+from itertools import cycle
 from typing import Any
 
 import numpy as np
-from _harness import Row
-from _pardiso import Pardiso
+from _harness import Row, absent
 from _total_references import (
     GivenGrid,
     extrapolated,
@@ -27,19 +27,26 @@ from _total_references import (
 
 from nwidth.bounds.equilibrated.pieces import FLUXES, FluxKind
 from nwidth.core.arrays import Array, Mu
-from nwidth.core.validation import select
+from nwidth.core.kinds import available
 from nwidth.online.total_error import TotalErrorBound
-from nwidth.problems.base import Linear, Problem
+from nwidth.problems.base import Problem
 from nwidth.problems.darcy import Darcy
 from nwidth.problems.thermal_block import ThermalBlock
 from nwidth.solvers.choose import solve
 from nwidth.solvers.direct import Direct
 from nwidth.spaces.grid import Grid, interpolate
+from nwidth.study.measure import alternate, recorded
+
+if available("pypardiso"):
+    from _tuned_pardiso import TunedPardiso
 
 #: The largest effectivity that is aimed at, contrast 4.
 TARGETS = {"global": 1.4, "local": 1.6}
 #: Names of the fields that violations are looked for with.
 KINDS = ("solution", "near", "rough", "zero", "huge", "wrong boundary")
+
+#: Cases of the families without a closed form: a finer solution costs more than a bound.
+PLANES, TRIANGLES = 5_000, 2_000
 
 
 def rows(quick: bool, seed: int) -> list[Row]:
@@ -61,27 +68,75 @@ def _carried(problem: Any, mu: Mu, v: Array) -> Array:
     return np.asarray(problem.space.unflatten(problem.systems(mu).impose(problem.space.flatten(v))))
 
 
-def _violations(quick: bool, rng: np.random.Generator) -> list[Row]:
-    families: dict[str, Callable[[bool, np.random.Generator], tuple[int, int, Array]]] = {
-        "lines, any data, closed form": _lines,
-        "squares, constant coefficient, closed form": _squares,
-        "squares, contrast to 1e4, finer grids": _planes,
-        "random triangles, contrast to 1e4, finer meshes": _triangles,
-    }
-    found = []
-    for name, family in families.items():
-        cases, wrong, ratio = family(quick, rng)
+@dataclass(frozen=True)
+class Known:
+    """Fields of one problem, and what their true errors are known to lie between; `slack` is of that knowledge, as
+    parts of the solution's norm and of the error: nothing for a closed form in extended precision."""
+
+    problem: Any
+    mu: Mu
+    v: Array
+    low: Array
+    high: Array
+    slack: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass
+class Count:
+    """Cases are pairs of a parameter and a field; a check is one bound of one of them by one flux."""
+
+    cases: int = 0
+    checks: int = 0
+    wrong: int = 0
+    ratios: list[Array] = field(default_factory=list)
+
+    def add(self, known: Known) -> None:
+        """A batch, by every flux."""
+        self.cases += len(known.v)
+        for flux in FLUXES:
+            found = TotalErrorBound(known.problem, flux)(prediction(known.problem, known.mu, known.v))
+            slack = known.slack[0] * found.norm + known.slack[1] * known.low
+            self.checks += 2 * len(found.total)
+            self.wrong += misses(found.total, found.lower, known.low - slack, known.high + slack)
+            self.ratios.append(np.asarray(found.total / np.maximum(known.low, 1e-300), dtype=float))
+
+    def row(self, name: str) -> Row:
+        """Bounds that are on the wrong side, none of which may be."""
+        ratio = np.concatenate(self.ratios)
         detail = {
-            "cases": cases,
+            "cases": self.cases,
+            "parameters": self.cases,
+            "fields": self.cases,
+            "checks": self.checks,
             "effectivity": {q: float(np.quantile(ratio, float(q))) for q in ("0.05", "0.5", "0.95")},
         }
-        found.append(Row(f"total error, violations: {name}", float(wrong), "", 0, "==", detail))
+        return Row(f"total error, violations: {name}", float(self.wrong), "", 0, "==", detail)
+
+
+def misses(total: Array, lower: Array, low: Array, high: Array) -> int:
+    """Bounds on the wrong side of what the error is known to be between, or no numbers, or an upper one of zero."""
+    above, below = (total >= low) & (total > 0) & (total < np.inf), (lower <= high) & (lower >= 0)
+    return int((~above).sum() + (~below).sum())
+
+
+#: Parameters and fields, batch after batch, for names of kinds of fields that come in turn.
+Draws = Callable[[np.random.Generator], Iterator[Known]]
+
+
+def _violations(quick: bool, rng: np.random.Generator) -> list[Row]:
+    families: dict[str, tuple[Draws, int, int]] = {
+        "lines, any data, closed form": (_lines, 300, 10_000),
+        "squares, constant coefficient, closed form": (_squares, 300, 10_000),
+        "squares, contrast to 1e4, finer grids": (_planes, 30, PLANES),
+        "random triangles, contrast to 1e4, finer meshes": (_triangles, 20, TRIANGLES),
+    }
+    found = []
+    for name, (draws, few, many) in families.items():
+        count, batches = Count(), draws(rng)
+        while count.cases < (few if quick else many):
+            count.add(next(batches))
+        found.append(count.row(name))
     return found
-
-
-def _count(total: Array, lower: Array, low: Array, high: Array) -> int:
-    """Bounds on the wrong side of what the error is known to be between."""
-    return int((total < low).sum() + (lower > high).sum())
 
 
 def _data(rng: np.random.Generator, grid: Grid, batch: int) -> dict[str, Array]:
@@ -91,68 +146,37 @@ def _data(rng: np.random.Generator, grid: Grid, batch: int) -> dict[str, Array]:
     return {"a": a * 10.0 ** rng.integers(-3, 4), "f": rng.standard_normal(shape), "g": rng.standard_normal(shape)}
 
 
-def _lines(quick: bool, rng: np.random.Generator) -> tuple[int, int, Array]:
-    cases, wrong, ratios, batch = 0, 0, [], 25
-    while cases < (600 if quick else 10_000):
+def _lines(rng: np.random.Generator) -> Iterator[Known]:
+    for kind in cycle(KINDS):
         problem = GivenGrid(Grid((int(rng.integers(2, 24)),), float(10.0 ** rng.uniform(-2, 2))))
-        mu, kind = _data(rng, problem.space, batch), KINDS[cases // (2 * batch) % len(KINDS)]
+        mu = _data(rng, problem.space, 25)
         v = _fields(solve(problem, mu, Direct()).field, kind, rng)
         true = line_error(on_halves(mu["a"]), on_halves(mu["f"]), _carried(problem, mu, v), problem.space.lengths[0])
-        for flux in FLUXES:
-            found = TotalErrorBound(problem, flux)(prediction(problem, mu, v))
-            wrong += _count(found.total, found.lower, true, true)
-            ratios.append(found.total / true)
-            cases += batch
-    return cases, wrong, np.concatenate(ratios).astype(float)
+        yield Known(problem, mu, v, true, true)
 
 
-def _squares(quick: bool, rng: np.random.Generator) -> tuple[int, int, Array]:
-    cases, wrong, ratios, batch = 0, 0, [], 50
-    while cases < (600 if quick else 10_000):
+def _squares(rng: np.random.Generator) -> Iterator[Known]:
+    for kind in cycle(KINDS):
         n = int(rng.integers(2, 9))
-        problem, a = GivenGrid(Grid((n, n))), 10.0 ** rng.uniform(-4, 4, batch)
-        ones, kind = np.ones((batch, n + 1, n + 1)), KINDS[cases // (2 * batch) % len(KINDS)]
+        problem, a = GivenGrid(Grid((n, n))), 10.0 ** rng.uniform(-4, 4, 50)
+        ones = np.ones((len(a), n + 1, n + 1))
         mu = {"a": ones * a[:, None, None], "f": ones, "g": 0 * ones}
         v = _carried(problem, mu, _fields(solve(problem, mu, Direct()).field, kind, rng))
         true = square_error(v, a)
-        for flux in FLUXES:
-            found = TotalErrorBound(problem, flux)(prediction(problem, mu, v))
-            wrong += _count(found.total, found.lower, true, true)
-            ratios.append(found.total / true)
-            cases += batch
-    return cases, wrong, np.concatenate(ratios).astype(float)
+        yield Known(problem, mu, v, true, true)
 
 
-def _planes(quick: bool, rng: np.random.Generator) -> tuple[int, int, Array]:
-    cases, wrong, ratios = 0, 0, []
-    while cases < (40 if quick else 1_000):
-        n = (int(rng.integers(2, 8)),) * 2
-        problem = GivenGrid(Grid(n))
-        mu, kind = _data(rng, problem.space, 5), KINDS[cases // 10 % len(KINDS)]
+def _planes(rng: np.random.Generator) -> Iterator[Known]:
+    for kind in cycle(KINDS):
+        problem = GivenGrid(Grid((int(rng.integers(2, 8)),) * 2))
+        mu = _data(rng, problem.space, 5)
         v = _carried(problem, mu, _fields(solve(problem, mu, Direct()).field, kind, rng))
         known = [plane_errors(on_halves(mu["a"])[i], on_halves(mu["f"])[i], refined(v[i]), 3) for i in range(len(v))]
-        count, values = _against(problem, mu, v, np.array(known))
-        wrong, cases = wrong + count, cases + 2 * len(v)
-        ratios.append(values)
-    return cases, wrong, np.concatenate(ratios)
+        yield _between(problem, mu, v, np.array(known))
 
 
-def _against(problem: Problem, mu: Mu, v: Array, known: Array) -> tuple[int, Array]:
-    """Both fluxes against distances to finer solutions `(B, levels)`: below all of them, or far above them."""
-    wrong, ratios = 0, []
-    # what the finest grid does not see is at most three times what the last steps saw (a factor for safety)
-    high = np.sqrt(known[:, -1] ** 2 + 3 * (known[:, -1] ** 2 - known[:, -3] ** 2).clip(0))
-    for flux in FLUXES:
-        found = TotalErrorBound(problem, flux)(prediction(problem, mu, v))
-        slack = 1e-10 * found.norm + 1e-9 * known[:, -1]  # of the float64 reference
-        wrong += _count(found.total, found.lower, known[:, -1] - slack, high + slack)
-        ratios.append(found.total / known[:, -1])
-    return wrong, np.concatenate(ratios)
-
-
-def _triangles(quick: bool, rng: np.random.Generator) -> tuple[int, int, Array]:
-    cases, wrong, ratios = 0, 0, []
-    while cases < (40 if quick else 1_000):
+def _triangles(rng: np.random.Generator) -> Iterator[Known]:
+    for kind in cycle(KINDS):
         problem = random_mesh(rng, int(rng.integers(1, 30)))
         count = len(problem.triangles)
         mu = {
@@ -160,12 +184,15 @@ def _triangles(quick: bool, rng: np.random.Generator) -> tuple[int, int, Array]:
             "f": rng.standard_normal((1, count)),
             "g": rng.standard_normal((1, len(problem.nodes))),
         }
-        u = solve(problem, mu, Direct()).field
-        v = _carried(problem, mu, _fields(u, KINDS[cases // 2 % len(KINDS)], rng))
-        more, values = _against(problem, mu, v, problem.distances(mu, v, 3)[None])
-        wrong, cases = wrong + more, cases + 2
-        ratios.append(values)
-    return cases, wrong, np.concatenate(ratios)
+        v = _carried(problem, mu, _fields(solve(problem, mu, Direct()).field, kind, rng))
+        yield _between(problem, mu, v, problem.distances(mu, v, 3)[None])
+
+
+def _between(problem: Problem, mu: Mu, v: Array, known: Array) -> Known:
+    """Distances to finer solutions `(B, levels)`: the error is above all of them, and not far above."""
+    # what the finest grid does not see is at most three times what the last steps saw (a factor for safety)
+    high = np.sqrt(known[:, -1] ** 2 + 3 * (known[:, -1] ** 2 - known[:, -3] ** 2).clip(0))
+    return Known(problem, mu, v, known[:, -1], high, (1e-10, 1e-9))  # the reference is in float64
 
 
 def _answers(problem: Darcy, mu: Mu, indices: range, seed: int) -> dict[str, Array]:
@@ -259,37 +286,18 @@ def _cost(quick: bool, seed: int) -> list[Row]:
     for problem, batch in ((Darcy(32 if quick else 128), 4), (ThermalBlock(2, 16 if quick else 60), 4)):
         mu = problem.parameters.sample(range(batch), seed)
         v = solve(problem, mu).field * 1.02
-        bounds = {flux: TotalErrorBound(problem, flux) for flux in FLUXES}
-        contestants: dict[str, Callable[[], Any]] = {
-            "solver": partial(solve, problem, mu),
-            "Pardiso": partial(_pardiso, problem, mu),
-        } | {flux: partial(bound, prediction(problem, mu, v)) for flux, bound in bounds.items()}
-        seconds = _alternating(contestants, 2 if quick else 5)
+        contestants: dict[str, Callable[[], Any]] = {"solver": partial(solve, problem, mu)}
         for flux in FLUXES:
-            detail = {name: value / batch for name, value in seconds.items()}
+            contestants[flux] = partial(TotalErrorBound(problem, flux), prediction(problem, mu, v))
+        if available("pypardiso"):
+            contestants["Pardiso"] = partial(TunedPardiso(problem).solve, mu)
+        timings = alternate(contestants, 2 if quick else 5)
+        each = {name: timing.least for name, timing in timings.items()}
+        for flux in FLUXES:
             label = f"total error, cost in Pardiso solves, {problem.kind}, {flux} flux"
-            detail["own solves"] = seconds[flux] / seconds["solver"]
-            result.append(Row(label, seconds[flux] / seconds["Pardiso"], "x", None, "<=", detail))
+            detail = {"batch": batch, "own solves": each[flux] / each["solver"], **recorded(timings)}
+            if "Pardiso" in each:
+                result.append(Row(label, each[flux] / each["Pardiso"], "x", None, "<=", detail))
+            else:
+                result.append(absent(label, "pypardiso"))
     return result
-
-
-def _pardiso(problem: Linear, mu: Mu) -> None:
-    library = Pardiso(definite=True, tuned=True)
-    for i in range(len(next(iter(mu.values())))):
-        system = problem.assemble(select(mu, slice(i, i + 1)))
-        inner = np.flatnonzero(system.free)
-        matrix = system.matrix.tocsr()[inner][:, inner]
-        matrix.sort_indices()
-        library.solve(matrix, np.ascontiguousarray(system.load[inner]))
-    library.close()
-
-
-def _alternating(contestants: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """The least seconds of each, after one round that is not counted."""
-    best = dict.fromkeys(contestants, np.inf)
-    for turn in range(rounds + 1):
-        for name, work in contestants.items():
-            begin = perf_counter()
-            work()
-            best[name] = min(best[name], perf_counter() - begin) if turn else np.inf
-    return best

@@ -17,6 +17,8 @@ from typing import Any
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
+import numpy as np  # noqa: E402
+
 from nwidth.study.measure import machine, versions  # noqa: E402
 
 _SENSES: dict[str, Callable[[float, float], bool]] = {
@@ -43,7 +45,7 @@ class Row:
     @property
     def holds(self) -> bool:
         """Whether the target is met."""
-        return self.target is None or _SENSES[self.sense](self.measured, self.target)
+        return self.target is None or bool(_SENSES[self.sense](self.measured, self.target))
 
     def __str__(self) -> str:
         wanted = "" if self.target is None else f"{self.sense} {self.target:g}"
@@ -86,9 +88,9 @@ def _main(name: str, parts: Mapping[str, Work], seed: int) -> int:
         found = parts[part](options.quick, options.seed)
         print("\n".join(map(str, found)), flush=True)
         rows.extend(found)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(_document(name, rows, options), indent=1))
+        if options.json:  # after each part: what a later one meets does not take it away
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            options.json.write_text(json.dumps(_document(name, rows, options), indent=1))
     return 0 if all(row.holds for row in rows) else 1
 
 
@@ -109,7 +111,9 @@ def _document(name: str, rows: Sequence[Row], options: argparse.Namespace) -> di
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become null."""
+    """JSON has no NaN and no infinity: they become null; NumPy's numbers become Python's."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
