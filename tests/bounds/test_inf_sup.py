@@ -53,6 +53,17 @@ def test_no_constant_above_the_true_one_is_ever_proven(size, seed, shape, factor
     assert value is None
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_proven_just_below_the_true_constant_is_below_it(shape):
+    """δ a millionth below σ: what is proven lies between, so that a constant a part in a thousand too large shows."""
+    for seed in range(4):
+        problem = RandomLinear(20, seed, shape, 0.3)
+        a, x = sp.csr_array(problem.a), sp.csr_array(problem.x)
+        least = singular_values(a, x)[0]
+        value, _ = Pencil.of(a, x).proof((1 - 1e-6) * least, problem._smallest, 8)
+        assert value is not None and (1 - 1e-5) * least <= value <= (1 - 1e-6) * least
+
+
 @pytest.mark.parametrize("boundary", ["dirichlet", "absorbing"])
 def test_waves_against_dense_singular_values(boundary):
     problem = Helmholtz(12, boundary=boundary, lowest=4.0, highest=12.0, modes=8)

@@ -13,7 +13,9 @@ from nwidth.problems.advection_diffusion import AdvectionDiffusion
 from nwidth.problems.darcy import Darcy
 from nwidth.problems.grid_stencil_systems import multiply
 from nwidth.problems.helmholtz import Helmholtz
+from nwidth.spaces.grid import Grid
 from nwidth.testing.dense import DenseProblem
+from nwidth.testing.equilibrated_references import GivenGrid
 
 CASES = [
     {},
@@ -79,6 +81,23 @@ def test_a_symmetric_problem_gives_its_own_constants():
     np.testing.assert_allclose(found.lower, own.lower, rtol=0.2)
     np.testing.assert_allclose(found.upper, own.upper, rtol=0.2)
     assert (found.skew < 1e-9).all()
+
+
+def test_the_constants_are_those_of_the_faces_where_one_node_has_them_all():
+    """All faces of a node have the smallest (largest) coefficient: its unit vector attains it, and no more is true."""
+    a = np.full((2, 8, 7), 2.0)
+    a[0, 3, 2:5], a[0, 2:5, 3] = 0.5, 0.5
+    a[1, 3, 2:5], a[1, 2:5, 3] = 32.0, 32.0
+    problem = GivenGrid(Grid((7, 6), (1.0, 1.3)))
+    mu = {"a": a, "f": 0 * a, "g": 0 * a}
+    found, x = constants(problem, mu), energy_matrix(problem.space)
+    own = problem.constant(mu)
+    for constant in (found, own):
+        np.testing.assert_allclose([constant.lower[0], constant.upper[1]], [0.5, 32.0], rtol=1e-9)
+    for i, (matrix, *_) in enumerate(matrices(problem, mu)):
+        low, high, _ = ends_of_symmetric_part(matrix, x)
+        for constant in (found, own):
+            assert constant.lower[i] <= low * (1 + 1e-12) and high <= constant.upper[i] * (1 + 1e-12)
 
 
 def test_the_unit_stencils_are_the_energy_product():

@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+from scipy.stats import betabinom
 
+from nwidth.certificates.quantile import rank
 from nwidth.core.prediction import Output, uncertified
 from nwidth.core.storable import Parts
 from nwidth.core.validation import as_mu
@@ -31,8 +33,27 @@ def runs(count, seed):
     return Snapshots(BOX, SPACE, mu, fields, outputs={"peak": fields.max(axis=1), "mean": fields.mean(axis=1)})
 
 
+def bare(count, seed):
+    """Runs without outputs: one quantity, the field."""
+    return replace(runs(count, seed), outputs={})
+
+
 def without_fields(data):
     return replace(data, space=Points((0,)), fields=np.empty((len(data), 0)))
+
+
+def deviation(hits, fresh, calibrated, level=0.9):
+    """Standard errors by which hits differ from their law, over repeats that share no run.
+
+    Of `fresh` runs, a limit from n `calibrated` ones holds for a beta-binomial number of parameters k = ⌈(n + 1) level⌉
+    and n + 1 - k. Each is one number per repeat, or the same for all of them.
+    """
+    hits = np.asarray(hits)
+    laws = [
+        betabinom(m, rank(n, level), n + 1 - rank(n, level))
+        for m, n in zip(np.broadcast_to(fresh, hits.shape), np.broadcast_to(calibrated, hits.shape), strict=True)
+    ]
+    return (hits.sum() - sum(law.mean() for law in laws)) / np.sqrt(sum(law.var() for law in laws))
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import betabinom
-from tests.certificates.conformal_cases import BOX, Quadratic, QuadraticSurrogate, runs
+from tests.certificates.conformal_cases import Quadratic, QuadraticSurrogate, bare, deviation, runs
 
 from nwidth.certificates.bands import Profile
 from nwidth.certificates.conformal import calibrate
@@ -14,13 +13,6 @@ from nwidth.core.errors import InputError
 from nwidth.io.model import load, save
 from nwidth.online.certify import certify
 from nwidth.online.wrappers import Certified
-from nwidth.snapshots.base import Snapshots
-
-
-def bare(count, seed):
-    data = runs(count, seed)
-    return Snapshots(BOX, data.space, data.mu, data.fields)
-
 
 SURROGATE = Quadratic().fit(bare(20, seed=1))
 
@@ -40,9 +32,7 @@ def test_the_band_holds_everywhere_at_once_as_often_as_it_says():
         ok, band, answer = inside(certificate, data)
         hits.append(ok.sum())
         single.append((np.abs(answer.field - data.fields) <= band)[:, 5].mean())
-    k = rank(40, 0.9)
-    law = betabinom(50, k, 41 - k)
-    assert abs((np.mean(hits) - law.mean()) / (law.std() / np.sqrt(60))) < 4
+    assert abs(deviation(hits, 50, 40)) < 4
     assert np.mean(single) > 0.94, "each value on its own is held more often"
 
 

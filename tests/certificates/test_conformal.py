@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import beta, betabinom
-from tests.certificates.conformal_cases import BOX, Quadratic, QuadraticSurrogate, runs, without_fields
+from tests.certificates.conformal_cases import BOX, Quadratic, QuadraticSurrogate, deviation, runs, without_fields
 
 from nwidth.certificates.conformal import ConformalCertificate, calibrate
 from nwidth.certificates.quantile import Coverage, coverage, quantile, rank
@@ -86,10 +86,8 @@ def check_coverage(numbers, calibrated_on, level, fresh, sigmas=4.0):
 
     21 comparisons are made: 4 standard errors come by chance once in 750 such suites, a mutant is 20 away.
     """
-    k = rank(calibrated_on, level)
-    law = betabinom(fresh, k, calibrated_on + 1 - k)
-    deviation = (numbers.mean() - law.mean()) / (law.std() / np.sqrt(len(numbers)))
-    assert abs(deviation) < sigmas, f"{deviation:.1f} standard errors from the law"
+    off = deviation(numbers, fresh, calibrated_on, level)
+    assert abs(off) < sigmas, f"{off:.1f} standard errors from the law"
 
 
 def test_coverage_over_repeats_is_beta_binomial():

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import betabinom
-from tests.certificates.conformal_cases import BOX, Quadratic, QuadraticSurrogate, runs
+from tests.certificates.conformal_cases import Quadratic, QuadraticSurrogate, bare, deviation, runs
 
 from nwidth.certificates.conformal import calibrate
 from nwidth.certificates.groups import ByDifficulty, ByRange, Grouped
@@ -13,14 +12,6 @@ from nwidth.certificates.quantile import largest_accepted, quantile, rank
 from nwidth.core.errors import InputError
 from nwidth.io.model import load, save
 from nwidth.online.wrappers import Certified
-from nwidth.snapshots.base import Snapshots
-
-
-def bare(count, seed):
-    """Runs without outputs: one quantity, the field."""
-    data = runs(count, seed)
-    return Snapshots(BOX, data.space, data.mu, data.fields)
-
 
 SURROGATE = Quadratic().fit(bare(20, seed=1))
 HALVES = ByRange("a", (0.0,))
@@ -30,12 +21,6 @@ def held(certificate, data):
     """Whether each fresh run lies within its limit."""
     answer = certificate.bound(SURROGATE.predict(data.mu))
     return np.abs(answer.field - data.fields).max(axis=1) <= answer.bound, answer
-
-
-def deviation(hits, counts, calibrated, level=0.9):
-    """Standard errors by which hits differ from what the calibrated counts `n` allow: beta-binomial, one per repeat."""
-    laws = [betabinom(m, rank(n, level), n + 1 - rank(n, level)) for m, n in zip(counts, calibrated, strict=True)]
-    return (sum(hits) - sum(law.mean() for law in laws)) / np.sqrt(sum(law.var() for law in laws))
 
 
 def repeats(count, size, fresh=60, **options):

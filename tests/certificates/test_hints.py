@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from tests.certificates.conformal_cases import BOX, Quadratic, QuadraticSurrogate, runs
+from tests.certificates.conformal_cases import BOX, Quadratic, QuadraticSurrogate, bare, runs
 
 import nwidth as nw
 from nwidth.certificates.conformal import calibrate
@@ -22,11 +22,6 @@ from nwidth.spaces.frames import Frames
 from nwidth.spaces.grid import Grid
 from nwidth.spaces.points import Points
 from nwidth.surrogates.base import Surrogate
-
-
-def bare(count, seed):
-    data = runs(count, seed)
-    return Snapshots(BOX, data.space, data.mu, data.fields)
 
 
 @pytest.fixture(scope="module")

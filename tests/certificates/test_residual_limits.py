@@ -26,6 +26,7 @@ from nwidth.problems.grid_diffusion import GridDiffusion
 from nwidth.problems.thermal_block import ThermalBlock
 from nwidth.spaces.box import Box
 from nwidth.spaces.grid import Grid
+from nwidth.surrogates.function import FunctionSurrogate
 from nwidth.testing.dense import DenseProblem
 
 LONG = np.longdouble
@@ -284,7 +285,8 @@ def test_random_positive_definite_problems_are_bounded_or_refused(size, terms, s
     u = exact(problem, mu)
     noise = np.random.default_rng(seed).normal(size=u.shape) * problem.terms().free
     fields = (u + 10.0**exponent * np.abs(u).max() * noise).astype(np.float64)
-    certified = Certified(_Given(problem, fields), ResidualCertificate(problem))
+    given = FunctionSurrogate(lambda _: fields, problem.parameters, problem.space)
+    certified = Certified(given, ResidualCertificate(problem))
     answer = certified.predict(mu)
     error = energy_error(problem, mu, u, answer.field)
     refused = np.isinf(answer.bound)
@@ -292,29 +294,3 @@ def test_random_positive_definite_problems_are_bounded_or_refused(size, terms, s
     assert (answer.bound >= error).all() and (answer.bound > 0).all()
     assert (answer.lower <= error).all()
     assert spread > 5 or not refused.any()
-
-
-@dataclass(frozen=True)
-class _Given(nw.Surrogate):
-    """A surrogate that answers with the fields it was given."""
-
-    problem: Random
-    fields: np.ndarray
-
-    @property
-    def parameters(self):
-        return self.problem.parameters
-
-    @property
-    def space(self):
-        return self.problem.space
-
-    def predict(self, mu):
-        return bare(self.problem, mu, self.fields)
-
-    def to_parts(self):
-        raise InputError("not stored")
-
-    @classmethod
-    def from_parts(cls, config, arrays, children):
-        raise InputError("not stored")

@@ -11,6 +11,7 @@ SHIFTS = ("tests/certificates/test_weighted.py",)
 BANDS = ("tests/certificates/test_bands.py",)
 UNSEEN = ("tests/certificates/test_unseen.py",)
 HINTS = ("tests/certificates/test_hints.py",)
+LEAD = ("tests/certificates/test_lead_time_nonlinear.py", "-k", "law")
 CROSS = ("tests/certificates/test_cross_conformal.py",)
 
 MUTANTS = [
@@ -118,6 +119,27 @@ MUTANTS = [
         "Profile.learned(flat[choosing], level)",
         "Profile.learned(flat, level)",
         BANDS,
+    ),
+    Mutant(
+        "one limit from the errors at all times",
+        "certificates/lead_time.py",
+        "[quantile(column, level) for column in errors[calibrating].T]",
+        "[quantile(errors[calibrating].ravel(), level)] * errors.shape[1]",
+        LEAD,
+    ),
+    Mutant(
+        "all times together from the mean over the profile",
+        "certificates/lead_time.py",
+        "np.max(errors[calibrating] / profile, axis=1)",
+        "np.mean(errors[calibrating] / profile, axis=1)",
+        LEAD,
+    ),
+    Mutant(
+        "a profile chosen by the runs that calibrate",
+        "certificates/lead_time.py",
+        "order[: len(runs) // 3], order[len(runs) // 3 :]",
+        "order[: len(runs) // 3], order[: len(runs) - len(runs) // 3]",
+        LEAD,
     ),
     Mutant(
         "parts without the price of the theorem",

@@ -1,10 +1,10 @@
 """Refinement broken on purpose, one line at a time: its tests must notice each."""
 
-import os
-import shutil
+from pathlib import Path
 
 import pytest
-from tests.mutants.test_mutants import ROOT, Mutant, mutated, run
+from tests.mutants import test_mutants as harness
+from tests.mutants.test_mutants import Mutant
 
 RULES = ("tests/bounds/test_gauss_radau.py",)
 SIDES = ("tests/bounds/test_two_sided.py",)
@@ -102,14 +102,5 @@ MUTANTS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
-def test_refinement_notices(mutant: Mutant, tmp_path):
-    copy = tmp_path.parent / "mutants_refine" / "src"
-    if not copy.exists():
-        shutil.copytree(ROOT / "src" / "nwidth", copy / "nwidth", ignore=shutil.ignore_patterns("__pycache__"))
-    target = copy / "nwidth" / mutant.file
-    text = target.read_text()
-    assert text.count(mutant.old) == 1, f"the mutant no longer fits {mutant.file}: update it"
-    with mutated(target, text.replace(mutant.old, mutant.new)):
-        own = {"PYTHONPATH": str(copy), "NUMBA_CACHE_DIR": str(copy.parent / "numba")}
-        result = run(mutant.tests, os.environ | own | {"NWIDTH_HYPOTHESIS": "first-failure"})
-    assert result.returncode == 1, f"survived: {mutant.name}\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
+def test_the_suite_notices(mutant: Mutant, tmp_path: Path) -> None:
+    harness.test_the_suite_notices(mutant, tmp_path)

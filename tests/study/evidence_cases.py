@@ -13,7 +13,7 @@ from nwidth.problems.base import Coercive, Stability, System
 from nwidth.reports.evidence import Assumption, State
 from nwidth.study.evidence_cases import cases_of
 from nwidth.study.evidence_checks import Subject, checks_of
-from nwidth.surrogates.base import Surrogate
+from nwidth.surrogates.around import Around
 
 STUDY = """
 seed: 3
@@ -114,29 +114,12 @@ class Altered(Coercive):
 
 
 @dataclass(frozen=True)
-class Wobbly(Surrogate):
+class Wobbly(Around):
     """Answers one by one that differ from those in a batch."""
 
     kind: ClassVar[str] = "testing-wobbly"
 
-    inner: Surrogate
-
-    @property
-    def parameters(self):
-        return self.inner.parameters
-
-    @property
-    def space(self):
-        return self.inner.space
-
     def predict(self, mu):
-        answer = self.inner.predict(mu)
+        answer = self.surrogate.predict(mu)
         factor = 1.001 if len(answer) == 1 else 1.0
         return replace(answer, values=factor * np.array(answer.field))
-
-    def to_parts(self):
-        raise nw.InputError("not stored")
-
-    @classmethod
-    def from_parts(cls, config, arrays, children):
-        raise nw.InputError("not stored")

@@ -104,7 +104,7 @@ def test_the_oscillation_and_the_friedrichs_constant():
     assert found.rest[0] == pytest.approx(rest, rel=1e-10)
     assert found.combined[0] == pytest.approx(oscillation, rel=1e-6)
     assert boxes.friedrichs == pytest.approx(length / np.pi)
-    assert found.noise[0] == 0  # nothing is squared but the source
+    assert 0 < found.noise[0] < 1e-150  # nothing is squared but the source: what may underflow is left
     assert found.upper[0] == pytest.approx(rest + oscillation, rel=1e-6)
 
 
