@@ -325,6 +325,7 @@ def test_an_answer_that_is_not_finite():
     assert np.isinf(found.total[1]) and found.lower[1] == 0 and found.reason[1] == "the field is not finite"
     assert np.isfinite(found.total[[0, 2]]).all() and not found.reason[0]
     assert np.isinf(found.relative[1]) and found.relative[0] < 0.5
+    assert found.advice[1] == "" and found.advice[0] != ""
     only = nw.total_error(answer(problem, mu, v).take(slice(1, 2)), problem)
     assert np.isinf(only.total).all() and len(only) == 1
     np.testing.assert_array_equal(found.take(slice(0, 1)).total, found.total[:1])
@@ -336,7 +337,7 @@ def test_the_promise_in_words():
     found = nw.total_error(answer(problem, mu, np.zeros((1, 9, 9))), problem)
     assert isinstance(found.guarantee, Rigorous) and isinstance(found.split_guarantee, Rigorous)
     text = str(found.guarantee)
-    assert "exact solution" in text and "control volume" in text and "discretisation" in text
+    assert "exact solution" in text and "control volume" in text and "discretisation" in found.guarantee.covers
     assert "not included" not in text
     assert found.relative[0] == np.inf  # zero is as far from u as u is large
 
@@ -378,11 +379,30 @@ class Wrong(ThermalBlock):
         return type(data)(data.a * 1.01, data.f)
 
 
-def test_cell_data_that_the_matrices_are_not_made_of():
-    problem = Wrong(2, 4)
-    mu = problem.parameters.sample([0], 0)
+class WrongLater(ThermalBlock):
+    def cell_data(self, mu):
+        data = super().cell_data(mu)
+        a = np.array(data.a)
+        a[2, 0] *= 1.001  # one triangle of the third sample
+        return type(data)(a, data.f)
+
+
+class WrongSource(ThermalBlock):
+    def cell_data(self, mu):
+        data = super().cell_data(mu)
+        return type(data)(data.a, data.f + 1e-6 * (np.arange(data.f.shape[1]) == 17))
+
+
+@pytest.mark.parametrize("kind", [Wrong, WrongLater, WrongSource])
+@pytest.mark.parametrize("level", [0.0, 1.0, 1e9])
+def test_cell_data_that_the_matrices_are_not_made_of(kind, level):
+    """In any sample, at any triangle, whatever the answers are: zero, or so large that the source hardly counts."""
+    problem = kind(2, 4)
+    mu = problem.parameters.sample(range(3), 0)
+    v = np.full((3, problem.space.size), level)
     with pytest.raises(InputError, match="is not what its matrices are made of"):
-        nw.total_error(answer(problem, mu, np.ones((1, problem.space.size))), problem)
+        nw.total_error(answer(problem, mu, v), problem)
+    nw.total_error(answer(problem, mu, v), ThermalBlock(2, 4))
 
 
 def test_pieces_of_a_batch_agree_with_the_whole(monkeypatch):

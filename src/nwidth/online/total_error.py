@@ -10,21 +10,25 @@ from nwidth.bounds.equilibrated.boxes import Between
 from nwidth.bounds.equilibrated.grids import GridEquilibration
 from nwidth.bounds.equilibrated.meshes import MeshEquilibration
 from nwidth.bounds.equilibrated.pieces import Equilibration, FluxKind, Found
+from nwidth.bounds.equilibrated.scaled_problem import ScaledProblem
+from nwidth.bounds.equilibrated.units import NOTHING, TINY, exponents, scaled
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
 from nwidth.core.prediction import Prediction
 from nwidth.core.solution import Tolerance
 from nwidth.core.validation import as_mu, select
-from nwidth.problems.base import Coercive, Problem
+from nwidth.problems.base import Coercive, Problem, Stability, Systems
 from nwidth.problems.cell_data import CellDiffusive
 from nwidth.problems.grid_diffusion import GridDiffusion
 from nwidth.solvers.riesz_cg import RieszCG, RieszState
 
+#: Binary exponents up to which numbers are left as they are, and beyond which nothing is done with them.
+_MODERATE, _EXTREME = 128, 1000
 _PARTS = ("reduction", "algebraic", "round-off", "discretisation")
 
-#: What would make an answer better.
-Advice = Literal["a finer grid", "refine the answer", "both"]
+#: What would make an answer better; nothing is known about one that has no bound.
+Advice = Literal["a finer grid", "refine the answer", "both", ""]
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,11 @@ class TotalError:
     @property
     def advice(self) -> Array:
         """What would halve the bound of each sample, `(B,)`: "a finer grid" where the surrogate's part is at most half
-        of it, "refine the answer" where the discretisation's is, else "both"."""
+        of it, "refine the answer" where the discretisation's is, else "both"; "" where no part has a bound."""
         words = np.full(len(self), "both", dtype="<U17")
         words[self.discretisation <= 0.5 * self.total] = "refine the answer"
         words[self.surrogate <= 0.5 * self.total] = "a finer grid"
+        words[~np.isfinite(np.minimum(self.surrogate, self.discretisation))] = ""
         return words
 
     def take(self, rows: Array | slice) -> "TotalError":
@@ -158,7 +163,8 @@ def _equilibration(problem: Problem, flux: FluxKind, data: Between | None) -> Eq
 
 @dataclass(frozen=True)
 class _Piece:
-    """Bounds of some samples: of the total, of the steps towards the discrete solution, and what is left after them."""
+    """Bounds of some samples: of the total; what is left after the steps towards the discrete solution, in the same
+    units; the steps; and whether the constant behind it is proven."""
 
     found: Found
     left: Real
@@ -170,27 +176,80 @@ def _piece(bound: TotalErrorBound, mu: Mu, v: Real) -> _Piece:
     problem = bound.state.problem
     systems = problem.systems(mu)
     v = systems.impose(v)
-    solver = RieszCG(max_iterations=bound.steps, restarts=2)
-    # a tenth of a percent: below what a mesh is off in energy, in all but the finest
-    near = solver.solve(bound.state, mu, problem.space.unflatten(v), Tolerance("energy", 1e-3))
-    nearest = problem.space.flatten(near.field)
+    stability = problem.constant(mu)
+    near = _towards(bound, mu, v, systems, stability)
     if isinstance(bound.equilibration, MeshEquilibration):
-        _check_galerkin(bound.equilibration, problem, mu, v)
-    found = bound.equilibration.bounds(mu, v, nearest)
-    return _Piece(found, found.factor * near.stats["bound"], near.stats["iterations"], problem.constant(mu).proven)
+        _check_galerkin(bound.equilibration, problem, systems, mu)
+    found = bound.equilibration.bounds(mu, v, near.field)
+    left = scaled(found.factor * near.left, near.unit - found.unit)
+    return _Piece(found, left, near.steps, stability.proven)
 
 
-def _check_galerkin(mesh: MeshEquilibration, problem: Coercive, mu: Mu, v: Real) -> None:
-    """The problem's own residual must be that of the Galerkin method for its cell data."""
-    one = select(mu, slice(0, 1))
-    systems = problem.systems(one)
-    own = np.where(systems.free, mesh.mesh.residual(v[:1], mesh.data(one)), 0.0)
-    scale = systems.magnitude(v[:1] - systems.lift).max()
-    gap = float(np.abs(own - systems.residual(v[:1])).max())
+@dataclass(frozen=True)
+class _Near:
+    """Fields close to the discrete solution, `left · 2^unit (B,)` that bound their distance to it, and the steps."""
+
+    field: Real
+    left: Real
+    unit: Array
+    steps: Array
+
+    @classmethod
+    def start(cls, v: Real) -> "_Near":
+        """Nothing is known."""
+        none = np.zeros(len(v), dtype=int)
+        return cls(v.copy(), np.full(len(v), np.inf), none, none.copy())
+
+
+def _towards(bound: TotalErrorBound, mu: Mu, v: Real, systems: Systems, stability: Stability) -> _Near:
+    """A few steps from v, in other units where squares would leave the range of numbers."""
+    strength = 2 * (exponents(stability.upper) // 2)
+    level = np.maximum(exponents(systems.load) - strength, exponents(v))
+    level = np.where(level < NOTHING // 2, 0, level)
+    contrast = strength - exponents(stability.lower)
+    size = np.max(np.abs([level, strength, level + strength, contrast]), axis=0)
+    near = _Near.start(v)
+    rows = np.flatnonzero(size <= _MODERATE)
+    if len(rows):
+        _steps(bound.state, bound.steps, mu, rows, near)
+    for i in np.flatnonzero((size > _MODERATE) & (size <= _EXTREME)):
+        problem = ScaledProblem(bound.state.problem, int(level[i]), int(strength[i]))
+        near.unit[i] = level[i] + strength[i] // 2
+        near.field[i] = scaled(v[i : i + 1], -level[i : i + 1])[0]
+        _steps(RieszState(problem, bound.state.inner), bound.steps, mu, np.array([i]), near)
+        near.field[i] = scaled(near.field[i : i + 1], level[i : i + 1])[0]
+    return near
+
+
+def _steps(state: RieszState, limit: int, mu: Mu, rows: Array, near: _Near) -> None:
+    """Conjugate gradients for some samples, from the fields in `near`, into it."""
+    space, solver = state.problem.space, RieszCG(max_iterations=limit, restarts=2)
+    # a tenth of a percent: below what a mesh is off in energy, in all but the finest
+    found = solver.solve(state, select(mu, rows), space.unflatten(near.field[rows]), Tolerance("energy", 1e-3))
+    field, left = space.flatten(found.field), found.stats["bound"]
+    usable = np.isfinite(field).all(axis=1) & ~np.isnan(left)
+    near.field[rows[usable]], near.left[rows[usable]] = field[usable], left[usable]
+    near.steps[rows] = found.stats["iterations"]
+
+
+def _check_galerkin(mesh: MeshEquilibration, problem: Coercive, systems: Systems, mu: Mu) -> None:
+    """The problem's own residual must be that of the Galerkin method for its cell data, in every sample.
+
+    That of a random vector, as large at every node as makes the coefficient there count as much as the load: the
+    residual of an answer does not show the coefficient where the answer is constant.
+    """
+    data, noise = mesh.data(mu), np.random.default_rng(0).uniform(0.5, 1.5, systems.load.shape[1])
+    largest = np.abs(systems.load).max(axis=1, keepdims=True)
+    w = systems.impose(noise * (np.where(largest > 0, largest, 1.0) / mesh.mesh.diagonal(data)))
+    own, size = mesh.mesh.residual_and_size(w, data)
+    wrong = np.where(systems.free, np.abs(own - systems.residual(w)), 0.0)
+    place = np.unravel_index(np.argmax(wrong / size), wrong.shape)
+    gap, scale = float(wrong[place]), float(size[place])
     if not gap <= 1e-8 * scale:
         raise InputError(
-            f"cell_data of {type(problem).__name__} is not what its matrices are made of: the residuals differ by "
-            f"{gap:.2g} (of {scale:.2g}); give the coefficient and source that assemble() integrates exactly"
+            f"cell_data of {type(problem).__name__} is not what its matrices are made of: in sample {place[0]} the "
+            f"residuals at node {place[1]} differ by {gap:.2g} (of {scale:.2g}); give the coefficient and source that "
+            "assemble() integrates exactly"
         )
 
 
@@ -205,7 +264,7 @@ def _assembled(parts: list[_Piece], finite: Mask, reference: str, galerkin: bool
             out[rows] = values
         return out
 
-    bounds = _bounds(found, left, galerkin) if found is not None else {}
+    bounds = _in_full(_bounds(found, left, galerkin), found.unit) if found is not None else {}
     worst = {"total": np.inf, "surrogate": np.inf, "discretisation": np.inf, "norm": np.nan}
     names = ("total", "lower", "surrogate", "surrogate_lower", "discretisation", "discretisation_lower", "norm")
     proven = all(p.proven for p in parts)
@@ -214,16 +273,37 @@ def _assembled(parts: list[_Piece], finite: Mask, reference: str, galerkin: bool
         **{name: spread(bounds.get(name), worst.get(name, 0.0)) for name in names},
         guarantee=guarantee,
         split_guarantee=guarantee if proven else Estimate("energy norm", "a proven stability constant"),
-        reason=np.where(finite, "", "the field is not finite").astype(object),
+        reason=_reasons(finite, *(spread(bounds.get(name), np.inf) for name in ("total", "surrogate"))),
         steps=spread(None if found is None else found.steps, 0).astype(int),
         split_steps=spread(np.concatenate([p.steps for p in parts]) if parts else None, 0).astype(int),
         seconds=seconds,
     )
 
 
+def _reasons(finite: Mask, total: Real, surrogate: Real) -> Array:
+    parts = "the parts are not bounded: no stability constant above zero, or the data is beyond 2^±1000; scale the data"
+    reason = np.where(np.isfinite(surrogate), "", parts)
+    beyond = "the bound is beyond the range of floating-point numbers; scale the data"
+    reason = np.where(np.isfinite(total), reason, beyond)
+    return np.where(finite, reason, "the field is not finite").astype(object)
+
+
+def _in_full(bounds: dict[str, Real], unit: Array) -> dict[str, Real]:
+    """The same in the units of the problem, rounded to the safe side where digits underflow."""
+    full = {}
+    with np.errstate(over="ignore"):
+        for name, values in bounds.items():
+            full[name] = scaled(values, unit)
+            full[name] += 0.0 if name == "norm" else -TINY if name.endswith("lower") else TINY
+            if name.endswith("lower"):
+                full[name] = np.maximum(full[name], 0.0)
+    return full
+
+
 def _bounds(found: Found, left: Real, galerkin: bool) -> dict[str, Real]:
     """The three errors from both sides; `left (B,)` bounds the distance of v' to the discrete solution."""
-    slack = 1e-9 * (found.moved + found.norm)  # rounding of the norms themselves
+    # rounding of the norms themselves: of their sums, and of the level that the fields have
+    slack = 1e-9 * (found.moved + found.norm) + found.lost + found.field.noise + found.nearest.noise
     surrogate = found.moved + left + slack
     surrogate_lower = np.maximum(found.moved - left - slack, 0.0)
     total = found.field.upper

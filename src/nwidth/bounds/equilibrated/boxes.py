@@ -14,6 +14,7 @@ import numpy as np
 
 from nwidth.bounds.equilibrated._plane import squares, tau
 from nwidth.bounds.equilibrated.majorant import EPS, Majorant
+from nwidth.bounds.equilibrated.units import underflow, vanished
 from nwidth.core.arrays import Array, Real
 
 #: What the data is between the nodes: constant on the control volume of each, or multilinear.
@@ -60,6 +61,16 @@ class Boxes:
     def friedrichs(self) -> float:
         """`‖w‖ <= C_F ‖∇w‖` for w = 0 on the boundary: `C_F = 1 / (π √(Σ 1/L²))`, attained by a product of sines."""
         return float(1.0 / (np.pi * np.sqrt(sum(length**-2.0 for length in self.lengths))))
+
+    @property
+    def smallest(self) -> Real:
+        """Of the coefficient, `(B,)`."""
+        return self.a.reshape(len(self.a), -1).min(axis=1)
+
+    @property
+    def underflow(self) -> Real:
+        """What squares that underflow may take from an energy norm, `(B,)`; for a of at most 1."""
+        return underflow(float(np.prod(self.lengths)), max(self.lengths), self.smallest)
 
     def take(self, rows: slice) -> "Boxes":
         """The chosen samples."""
@@ -154,7 +165,7 @@ def majorant(v: Real, flux: Flux, boxes: Boxes, groups: tuple[Array, ...] | None
     gap, least, size = _tau_plane(v, flux, boxes) if boxes.dim == 2 else _tau(v, flux, boxes)
     oscillation, rest = _balance(flux, boxes, groups)
     cells = _grouped(gap, groups).reshape(len(v), -1) * boxes.volume
-    noise = _OPERATIONS * EPS * np.sqrt(boxes.volume * size)
+    noise = _OPERATIONS * EPS * np.sqrt(boxes.volume * size) + boxes.underflow
     return Majorant.of(np.sqrt(cells), np.sqrt(np.maximum(least, 0.0) * boxes.volume), oscillation, rest, noise)
 
 
@@ -196,14 +207,13 @@ def _balance(flux: Flux, boxes: Boxes, groups: tuple[Array, ...] | None) -> tupl
     faces = boxes.volume / min(boxes.spacings)
     scale = _grouped(_OPERATIONS * EPS * (size * faces + np.abs(source)), groups)
     rest = _grouped(source - left, groups)
-    total = np.sqrt(_total((np.abs(rest) + scale) ** 2 / sizes))
-    smallest = boxes.a.reshape(len(left), -1).min(axis=1)
+    total = np.sqrt(_total((np.abs(rest) + scale) ** 2 / sizes) + vanished(sizes))
     oscillation = np.zeros_like(rest)
     if boxes.between == "linear" or groups is not None:  # else f - ∇·σ is one number in each piece
         weakest = _grouped(boxes.extreme(boxes.a, False), groups, np.minimum)
         oscillation = longest / np.pi * (_spread(left, boxes, groups, rest, sizes) + scale / np.sqrt(sizes))
         oscillation /= np.sqrt(weakest)
-    return oscillation.reshape(len(left), -1), boxes.friedrichs * total / np.sqrt(smallest)
+    return oscillation.reshape(len(left), -1), boxes.friedrichs * total / np.sqrt(boxes.smallest)
 
 
 def _spread(left: Real, boxes: Boxes, groups: tuple[Array, ...] | None, rest: Real, sizes: Real) -> Real:

@@ -9,12 +9,13 @@ from nwidth.bounds.equilibrated.boxes import Between, Boxes, energy, halved, maj
 from nwidth.bounds.equilibrated.majorant import lower_from
 from nwidth.bounds.equilibrated.pieces import FLUXES, Equilibration, FluxKind, Found
 from nwidth.bounds.equilibrated.relax import relaxed_field, relaxed_flux
+from nwidth.bounds.equilibrated.units import Units
 from nwidth.core.arrays import Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.validation import as_mu, check_choice
 from nwidth.problems.base import Problem
 from nwidth.problems.grid_diffusion import GridDiffusion
-from nwidth.problems.grid_systems import check_coefficient, check_values
+from nwidth.problems.grid_systems import FaceRule, check_coefficient, check_values
 from nwidth.spaces.base import InnerProduct
 from nwidth.spaces.grid import Grid
 
@@ -64,17 +65,26 @@ class GridEquilibration(Equilibration):
 
     def boxes(self, mu: Mu) -> Boxes:
         """The data of a batch on the halved cells."""
-        problem, grid = self.problem, self.problem.space
-        a = check_coefficient(problem.coefficient(mu), grid)
-        f = check_values("source", problem.source(mu), grid.shape, "finite", grid.axes(), len(a))
-        lengths = tuple(d.length for d in grid.directions)
+        return self._boxes(*self._data(mu))
+
+    def _boxes(self, a: Real, f: Real) -> Boxes:
+        lengths = tuple(d.length for d in self.problem.space.directions)
         spread = halved if self.between == "linear" else _doubled
         return Boxes(lengths, spread(a), spread(f), self.between)
 
+    def _data(self, mu: Mu) -> tuple[Real, Real]:
+        """Nodal values of a and f, `(B, *shape)`."""
+        problem, grid = self.problem, self.problem.space
+        a = check_coefficient(problem.coefficient(mu), grid)
+        return a, check_values("source", problem.source(mu), grid.shape, "finite", grid.axes(), len(a))
+
     def bounds(self, mu: Mu, v: Real, nearest: Real) -> Found:
         mu, grid = as_mu(mu, self.problem.parameters.names), self.problem.space
-        boxes = self.boxes(mu)
-        scheme = Scheme(grid, _face_means(self.problem, mu), self.inner)
+        a, f = self._data(mu)
+        units = Units.of(a, f, (v, nearest), min(d.length for d in grid.directions))
+        a, v, nearest = units.coefficient(a), units.field(v), units.field(nearest)
+        boxes = self._boxes(a, units.source(f))
+        scheme = Scheme(grid, _face_means(a, self.problem.face), self.inner)
         fine, other = halved(grid.unflatten(v)), halved(grid.unflatten(nearest))
         groups, best, steps = None, other, np.zeros(len(v), dtype=int)
         if self.flux == "local":
@@ -95,9 +105,11 @@ class GridEquilibration(Equilibration):
             nearest_lower=lower_from(its, better, energy(other - best, boxes)),
             moved=moved,
             norm=energy(fine, boxes),
+            lost=boxes.underflow,
             factor=_factor(boxes, scheme),
             steps=steps,
-        )
+            unit=units.energy,
+        ).where(units.usable)
 
 
 def _check(problem: Problem) -> None:
@@ -116,14 +128,13 @@ def _doubled(nodal: Real) -> Real:
     return np.ascontiguousarray(nodal, dtype=np.float64)
 
 
-def _face_means(problem: GridDiffusion, mu: Mu) -> tuple[Real, ...]:
+def _face_means(a: Real, rule: FaceRule) -> tuple[Real, ...]:
     """The means of a at the faces between neighbours, as the scheme takes them."""
-    a = problem.coefficient(mu)
     found = []
     for axis in range(1, a.ndim):
         n = a.shape[axis]
         low, high = np.take(a, range(n - 1), axis), np.take(a, range(1, n), axis)
-        found.append(0.5 * (low + high) if problem.face == "arithmetic" else 2 * low * (high / (low + high)))
+        found.append(0.5 * (low + high) if rule == "arithmetic" else 2 * low * (high / (low + high)))
     return tuple(found)
 
 

@@ -19,11 +19,11 @@ Equations (2008), section 3.2; Payne and Weinberger, Arch. Rational Mech. Anal. 
 22 (2003) for C_K; Vohralík, Numer. Math. 111 (2008) for the cellwise form.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from nwidth.core.arrays import Array, Real
+from nwidth.core.arrays import Array, Mask, Real
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
@@ -59,6 +59,10 @@ class Majorant:
         alone = _root(oscillation) * paid
         high, together = _root(gap) * paid, _root(gap + oscillation) * paid
         return cls(high, np.minimum(least / paid, high), together, alone + rest, rest, noise)
+
+    def where(self, usable: Mask) -> "Majorant":
+        """The same where usable `(B,)`, +inf elsewhere."""
+        return replace(self, rest=np.where(usable, self.rest, np.inf))
 
     @classmethod
     def join(cls, parts: "list[Majorant]") -> "Majorant":

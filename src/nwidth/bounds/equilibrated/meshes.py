@@ -11,6 +11,7 @@ from nwidth.bounds.equilibrated.majorant import lower_from
 from nwidth.bounds.equilibrated.patches import Patches
 from nwidth.bounds.equilibrated.pieces import FLUXES, Equilibration, FluxKind, Found
 from nwidth.bounds.equilibrated.triangles import EdgeFlux, Triangles
+from nwidth.bounds.equilibrated.units import Units
 from nwidth.core.arrays import Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.validation import as_mu, check_choice
@@ -90,6 +91,9 @@ class MeshEquilibration(Equilibration):
 
     def bounds(self, mu: Mu, v: Real, nearest: Real) -> Found:
         data, mesh, steps = self.data(mu), self.mesh, np.zeros(len(v), dtype=int)
+        units = Units.of(data.a, data.f, (v, nearest), float(mesh.sides.min()))
+        data = CellData(units.coefficient(data.a), units.source(data.f))
+        v, nearest = units.field(v), units.field(nearest)
         if self.flux == "local":
             through = self.patches.flux(nearest, data)
             first = mesh.majorant(nearest, EdgeFlux(through), data)
@@ -110,9 +114,11 @@ class MeshEquilibration(Equilibration):
             nearest_lower=lower_from(its, better, bubble_energy(np.zeros_like(v), more, data, mesh)),
             moved=moved,
             norm=mesh.energy(v, data),
+            lost=mesh.underflow(data),
             factor=np.ones(len(v)),
             steps=steps,
-        )
+            unit=units.energy,
+        ).where(units.usable)
 
 
 def _space(problem: Problem) -> MeshSpace:

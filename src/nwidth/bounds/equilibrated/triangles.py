@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from nwidth.bounds.equilibrated.majorant import EPS, Majorant
+from nwidth.bounds.equilibrated.units import underflow, vanished
 from nwidth.core.arrays import Array, Mask, Real
 from nwidth.core.errors import InputError
 from nwidth.problems.cell_data import CellData
@@ -110,10 +111,18 @@ class Triangles:
         return np.linalg.norm(p[:, [2, 0, 1]] - p[:, [1, 2, 0]], axis=2).max(axis=1)
 
     @cached_property
+    def sides(self) -> Real:
+        """Of the bounding box, `(2,)`."""
+        return np.asarray(self.nodes.max(axis=0) - self.nodes.min(axis=0))
+
+    @cached_property
     def friedrichs(self) -> float:
         """`‖w‖ <= C_F ‖∇w‖` for w = 0 on the boundary: that of the bounding box, in which w is continued by zero."""
-        sides = self.nodes.max(axis=0) - self.nodes.min(axis=0)
-        return float(1.0 / (np.pi * np.sqrt((sides**-2.0).sum())))
+        return float(1.0 / (np.pi * np.sqrt((self.sides**-2.0).sum())))
+
+    def underflow(self, data: CellData) -> Real:
+        """What squares that underflow may take from an energy norm, `(B,)`; for a of at most 1."""
+        return underflow(float(np.prod(self.sides)), float(self.sides.max()), data.a.min(axis=1))
 
     @cached_property
     def _collect(self) -> sp.csr_array:
@@ -136,11 +145,35 @@ class Triangles:
         total = (self._collect @ leaving.reshape(len(leaving), -1).T).T
         return np.ascontiguousarray(total / np.where(self.outer, 1.0, 2.0) if halves else total)
 
+    @cached_property
+    def _slopes(self) -> sp.csr_array:
+        """Nodal values to `√|T| ∇v` on each triangle: `(2 T, n)`."""
+        values = (np.sqrt(self.areas)[:, None, None] * self.gradients).transpose(0, 2, 1)
+        rows = np.broadcast_to(np.arange(2 * len(values)).reshape(-1, 2, 1), values.shape)
+        columns = np.broadcast_to(self.corners[:, None], values.shape)
+        size = (2 * len(values), len(self.nodes))
+        return sp.csr_array((values.ravel(), (rows.ravel(), columns.ravel())), shape=size)
+
     def residual(self, v: Real, data: CellData) -> Real:
         """`(f, φ_i) - (a ∇v, ∇φ_i)` for every node, boundary included, `(B, n)`."""
-        work = data.a[:, :, None] * self.areas[:, None] * np.einsum("btd,tcd->btc", self.gradient(v), self.gradients)
-        left = (self.weighted_sources(data) - work).reshape(len(v), -1)
-        return np.stack([np.bincount(self.corners.ravel(), row, minlength=len(self.nodes)) for row in left])
+        return self.residual_and_size(v, data)[0]
+
+    def diagonal(self, data: CellData) -> Real:
+        """`(a ∇φ_i, ∇φ_i)` for every node, `(B, n)`."""
+        return np.asarray((self._slopes.power(2).T @ np.repeat(data.a, 2, axis=1).T).T)
+
+    def residual_and_size(self, v: Real, data: CellData) -> tuple[Real, Real]:
+        """The residual, and what its terms add up to without their signs, both `(B, n)`."""
+        slopes, weights = self._slopes, np.repeat(data.a, 2, axis=1).T
+        sizes = abs(slopes)
+        work, size = slopes.T @ (weights * (slopes @ v.T)), sizes.T @ (weights * (sizes @ np.abs(v).T))
+        load = self.weighted_sources(data)
+        return self._at_nodes(load) - work.T, self._at_nodes(np.abs(load)) + size.T
+
+    def _at_nodes(self, values: Real) -> Real:
+        """Sums over the triangles round each node of values at corners `(B, T, 3)`, `(B, n)`."""
+        rows, count = values.reshape(len(values), -1), len(self.nodes)
+        return np.stack([np.bincount(self.corners.ravel(), row, minlength=count) for row in rows])
 
     def weighted_sources(self, data: CellData) -> Real:
         """`∫_T f φ` for the hat functions of the three corners, `(B, T, 3)`."""
@@ -204,13 +237,13 @@ class Triangles:
             self.missing(flux.through, data),
             _OPERATIONS * EPS * (np.abs(out).sum(axis=2) + np.abs(self.sources(data))),
         )
-        total = np.sqrt(((np.abs(rest) + scale) ** 2 / self.areas).sum(axis=1))
+        total = np.sqrt(((np.abs(rest) + scale) ** 2 / self.areas).sum(axis=1) + vanished(self.areas))
         return Majorant.of(
             gap,
             np.sqrt((gap**2).sum(axis=1)),
             self._oscillation(data),
             self.friedrichs * total / np.sqrt(data.a.min(axis=1)),
-            self._noise(v, flux, data, bubbles),
+            self._noise(v, flux, data, bubbles) + self.underflow(data),
         )
 
     def _oscillation(self, data: CellData) -> Real:
