@@ -12,9 +12,9 @@ from typing import TypeAlias
 import numpy as np
 
 from nwidth.bounds.outputs import problem_outputs
-from nwidth.core.arrays import Array, Mu, Real
+from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError, WorkError
-from nwidth.core.guarantee import Guarantee, Rigorous, Statistical
+from nwidth.core.guarantee import Guarantee, Rigorous, Statistical, weakest
 from nwidth.core.prediction import Output, Prediction, Source, uncertified
 from nwidth.core.validation import select
 from nwidth.problems.base import Evolution, Outputs, Problem
@@ -41,9 +41,11 @@ class Minimum:
 
     `mu`: a mapping with batch size 1. `value`: its objective from the full solve; `predicted` and `limit`: what the
     surrogate said (the limit is +inf where none is known); `held`: whether the limit held there, None without one.
-    `gap`: with guaranteed limits, no design that was searched is better than `value` by more; None with others, which
-    promise nothing about designs that were picked. `designs`, `said` and `solved`: all designs that were solved `(k,
-    ...)` with both objectives `(k,)`. `searched`: how many designs the surrogate was asked for.
+    `gap`: where all limits are guaranteed, no design that was searched and answered is better than `value` by more;
+    None with others, which promise nothing about designs that were picked. `designs`, `said` and `solved`: all designs
+    that were solved `(k, ...)` with both objectives `(k,)`. `searched`: how many designs the surrogate was asked for;
+    `unanswered`: how many of them lie outside the fitted set or have an objective that is no number: nothing is said
+    about those. `guarantee`: the weakest among all answers.
     """
 
     mu: Mu
@@ -56,6 +58,7 @@ class Minimum:
     said: Real
     solved: Real
     searched: int
+    unanswered: int
     answer: Prediction
     guarantee: Guarantee
 
@@ -68,8 +71,13 @@ class Minimum:
         if np.isfinite(self.limit):
             said += f" ± {self.limit:.3g}"
         rest = "Whether another design is better is not known."
-        if self.gap is not None:
-            rest = f"None of the {self.searched} designs searched is better by more than {self.gap:.3g}. Guaranteed."
+        if self.gap is not None and np.isfinite(self.gap):
+            which = f"{self.searched} designs searched"
+            if self.unanswered:
+                which = f"{self.searched - self.unanswered} designs searched that have an answer"
+            rest = f"None of the {which} is better by more than {self.gap:.3g}. Guaranteed."
+            if self.unanswered:
+                rest += f" About {self.unanswered} others nothing is known."
         return f"{self.value:.6g} from a full solve at {design}; {said}: {words}. {rest}"
 
 
@@ -122,6 +130,7 @@ def minimize(
         said=search.value[chosen],
         solved=solved,
         searched=len(search.value),
+        unanswered=int(np.count_nonzero(search.unanswered)),
         answer=answers.take(slice(best, best + 1)),
         guarantee=search.guarantee,
     )
@@ -159,8 +168,13 @@ class _Search:
 
     def __init__(self, surrogate: Surrogate, objective: Objective):
         self._surrogate, self._objective = surrogate, objective
-        self._parts: list[tuple[Mu, Real, Real]] = []
-        self.guarantee: Guarantee = surrogate.predict(surrogate.parameters.sample(range(1), 0)).guarantee
+        self._parts: list[tuple[Mu, Real, Real, Mask]] = []
+        self._guarantees: list[Guarantee] = []
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """The weakest that came with an answer."""
+        return weakest(self._guarantees)
 
     @property
     def mu(self) -> dict[str, Array]:
@@ -177,15 +191,23 @@ class _Search:
         """And its limits."""
         return np.concatenate([part[2] for part in self._parts])
 
+    @property
+    def unanswered(self) -> Mask:
+        """Which of them have no answer."""
+        return np.concatenate([part[3] for part in self._parts])
+
     def ask(self, mu: Mu) -> Real:
-        """The objective of designs `(n, ...)`; +inf outside the fitted set."""
+        """The objective of designs `(n, ...)`; +inf outside the fitted set and where it is no number."""
         count, found = len(next(iter(mu.values()))), []
         for first in range(0, count, _PIECE):
             part = select(mu, slice(first, first + _PIECE))
             answer = self._surrogate.predict(part)
             values, limits = objective_of(answer, self._objective)
-            values = np.where(answer.inside & ~np.isnan(values), values, np.inf)
-            self._parts.append((part, values, limits))
+            # +inf is an answer: a design that is not allowed
+            unanswered = ~answer.inside | np.isnan(values) | np.isneginf(values)
+            values = np.where(unanswered, np.inf, values)
+            self._parts.append((part, values, limits, unanswered))
+            self._guarantees.append(answer.guarantee)
             found.append(values)
         return np.concatenate(found)
 
@@ -216,7 +238,8 @@ class _Search:
             raise InputError("the objective is finite for none of the designs; widen the constraints or sample more")
         order = np.argsort(value, kind="stable")
         if isinstance(self.guarantee, Rigorous):
-            possible = np.argsort(np.where(np.isfinite(value), value - self.limit, np.inf), kind="stable")
+            with np.errstate(invalid="ignore"):  # inf - inf, which is not taken
+                possible = np.argsort(np.where(np.isfinite(value), value - self.limit, np.inf), kind="stable")
             order = np.concatenate([order[:1], possible])
         return self._different(order[np.isfinite(value[order])], count)
 
@@ -231,10 +254,11 @@ class _Search:
         return order[kept]
 
     def gap(self, solved: Array, value: float) -> float:
-        """No design that was searched is better than `value` by more than this."""
+        """No design that was searched and answered is better than `value` by more than this."""
         others = np.ones(len(self.value), dtype=bool)
         others[solved] = False
-        possible = np.where(np.isfinite(self.value), self.value - self.limit, np.inf)[others]
+        with np.errstate(invalid="ignore"):
+            possible = np.where(np.isfinite(self.value), self.value - self.limit, np.inf)[others]
         return max(0.0, value - float(np.min(possible, initial=np.inf)))
 
 
