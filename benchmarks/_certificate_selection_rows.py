@@ -37,7 +37,7 @@ class Sizes:
 
     @property
     def full(self) -> bool:
-        """Enough repeats for a failure to show: a limit that held would be at most FAILS in one of 500 such rows."""
+        """Enough repeats for a failure to show: one of 200 limits of 90 % that held would be seen at FAILS."""
         return self.repeats >= 40
 
 
