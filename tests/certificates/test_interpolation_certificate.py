@@ -90,6 +90,29 @@ def test_bounds_hold_for_fields_and_outputs(resolution, terms, modes, degree, he
         check(problem, part.mu, part)
 
 
+class Even(Plate):
+    """a = 2 everywhere and no reaction: A = 2 X, and only the source moves."""
+
+    kind = "testing-even-plate"
+
+    def __init__(self, resolution=6):
+        super().__init__(resolution)
+        self.functions = Coefficients(Bump(2.0, 0.0, 0.3), source=Bump(0.5, 2.0, 0.3))
+
+
+@pytest.mark.parametrize("rule", RIGOROUS)
+def test_where_a_multiple_of_the_reference_is_the_operator_the_bound_is_the_error(rule):
+    """Less what it says of rounding and of the interpolation: a constant a part in a thousand too large shows."""
+    problem = Even()
+    small = separated(problem, 80, 1e-9)
+    mu = problem.parameters.sample(range(10), 4)
+    answer = certified(reduced(small, 2), rule).predict(mu)
+    error = check(problem, mu, answer)
+    added = answer.stats["floor"] + answer.stats["interpolation"]
+    np.testing.assert_allclose(answer.bound - added, error, rtol=1e-5)
+    assert (added < 0.01 * error).all()
+
+
 @pytest.mark.parametrize("rule", RIGOROUS)
 @pytest.mark.parametrize("terms", [2, 5, 10, 20])
 def test_where_the_interpolation_dominates_the_bound_needs_its_term(plate, fine, queries, rule, terms):

@@ -111,6 +111,23 @@ def test_contraction_stays_flat_where_energy_grows(scheme):
     assert (energy[:, -1] > 3 * error.max(axis=1)).all() and (np.diff(energy, axis=1) >= 0).all()
 
 
+def test_the_residual_of_each_step_is_the_dense_one_over_the_root_of_the_constant():
+    """One term, A = h(t) X: the constant is h itself, and no bound of it."""
+    problem = RandomEvolution(size=14, terms=1, count=12, dt=0.05, spread=10.0)
+    certificate = certified(problem, 3)
+    mu, terms = problem.parameters.sample(range(4), 5), problem.terms()
+    theta, phi = problem.coefficients(mu, problem.stepping.points(0, 12))
+    found = np.concatenate([bounds.q for _, bounds in certificate.stream(mu)], axis=1)
+    levels, points = (u.astype(float) - terms.lift for u in trajectory(certificate, mu))
+    first = next(iter(certificate.surrogate.stream(mu))).start @ certificate.surrogate.basis
+    x, mass = terms.matrices[0].toarray(), problem.mass().matrix.toarray()
+    change = np.diff(np.concatenate([first[:, None], levels], axis=1), axis=1) / problem.stepping.dt
+    rest = (phi @ terms.loads - theta * (points @ x) - change @ mass)[:, :, terms.free]
+    inner = x[np.ix_(terms.free, terms.free)]
+    dual = np.sqrt(np.einsum("bti,bti->bt", rest, np.linalg.solve(inner, rest[..., None])[..., 0]))
+    np.testing.assert_allclose(found, dual / np.sqrt(theta[:, :, 0]), rtol=1e-6)
+
+
 def test_a_stream_lets_go_of_what_is_past(monkeypatch):
     problem = RandomEvolution(size=12, count=1000, every=100)
     certificate = certified(problem, 4)

@@ -21,13 +21,6 @@ MUTANTS = [
         CERTIFICATE,
     ),
     Mutant(
-        "a stability constant a part in a hundred too large",
-        "bounds/inf_sup.py",
-        "value = (delta - shift",
-        "value = (1.01 * delta - shift",
-        INF_SUP,
-    ),
-    Mutant(
         "no rounding in the bound",
         "bounds/dual_residual.py",
         "above * (high + noise)",
