@@ -18,9 +18,18 @@ from nwidth.certificates.hints import Hint
 from nwidth.certificates.identity import Identity
 from nwidth.certificates.limits import check_quantities as check_quantities
 from nwidth.certificates.limits import statistical, with_limits
-from nwidth.certificates.quantile import largest_accepted, rank
-from nwidth.certificates.quantities import FIELD, Truth, errors_of, names_of, norm_named, sizes_of, spreads
-from nwidth.certificates.unseen import refuse_known
+from nwidth.certificates.quantile import largest_accepted
+from nwidth.certificates.quantities import (
+    FIELD,
+    Truth,
+    difference_of,
+    errors_of,
+    names_of,
+    norm_named,
+    sizes_of,
+    spreads,
+)
+from nwidth.certificates.unseen import refuse_known, usable_rows
 from nwidth.certificates.weighted import Shift, Weighted
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
@@ -35,6 +44,8 @@ from nwidth.surrogates.base import Surrogate
 
 #: Errors below this part of the answer are round-off: no limit is ever zero.
 _FLOOR = 1e-14
+#: `exp(log e)` may lie below e: by this part of it at most, for every e that is a number.
+_ROUNDED = 1 + 1e-12
 #: What `norm` says for a band over the field instead of one limit for it.
 BAND = "band"
 
@@ -115,10 +126,13 @@ class ConformalCertificate(Certificate):
             return {name: difficulty(columns[name]) for name, difficulty in self.difficulties.items()}
 
     def _limits(self, prediction: Prediction) -> dict[str, Real]:
+        expected = self.expected(prediction)
+        first = expected[next(iter(self.scores))]  # one membership for all quantities
         found = {}
-        for name, g in self.expected(prediction).items():
-            q = self.cutoff(name, self.scores[name], self.level, prediction, g)
-            found[name] = np.exp(g + q)
+        with np.errstate(over="ignore"):
+            for name, g in expected.items():
+                q = self.cutoff(name, self.scores[name], self.level, prediction, first)
+                found[name] = np.exp(g + q) * _ROUNDED
         return found
 
     def to_parts(self) -> Parts:
@@ -202,12 +216,14 @@ def calibrate(
               'energy' of the space; 'band', a width for every value of the field, all of them at once
     training  parameters of the training runs: the limit can grow with the distance to them, and calibration on them
               is refused
-    hints     what else foretells the error: `Residual(problem)`, `Spread(members)`
+    hints     what else foretells the error: `Residual(problem)`, `Spread(members)`; members that were fitted to runs of
+              the calibration are refused, where they remember them
     scale     what the limit follows, one of `difficulty.CANDIDATES`, instead of the best for the first third
     groups    the limit holds in each of these groups of queries on its own
     shift     how queries are drawn differently from the runs: the limit holds for queries
     accept    a tolerance: the limit holds among the queries that are expected to meet it, and, on its own, among the
-              others; the first are chosen by their expected error, before the limit is known
+              others; the first are chosen by the expected error of the field (without one, of all outputs together),
+              before the limit is known, and outputs have their limits among the same queries
 
     Raises InputError for a level that the runs cannot promise, runs that are also training runs, outputs that the runs
     lack, and for more than one of groups, shift and accept.
@@ -218,6 +234,8 @@ def calibrate(
     runs, mu = _usable(surrogate, snapshots, level)
     training = None if training is None else as_mu(training, surrogate.parameters.names)
     refuse_known(surrogate, mu, training)
+    for member in (m for hint in hints for m in hint.asked):
+        refuse_known(member, mu, of=f" of a member of the ensemble, {type(member).__name__}")
     prediction = surrogate.predict(mu)
     spread = _spread_of(surrogate, prediction, seed)
     truth = Truth(np.asarray(runs.fields), runs.outputs)
@@ -247,11 +265,9 @@ def _one_of(**asked: object) -> None:
 
 def _usable(surrogate: Surrogate, snapshots: Snapshots, level: float) -> tuple[Snapshots, dict[str, Array]]:
     """The runs that converged and lie in the fitted set, and their parameters."""
-    runs = snapshots.take(snapshots.good)
-    mu = as_mu(runs.mu, surrogate.parameters.names)
-    inside = surrogate.parameters.contains(mu)
-    rank(int(inside.sum()), level)
-    return runs.take(np.flatnonzero(inside)), {n: a[inside] for n, a in mu.items()}
+    rows = usable_rows(surrogate, snapshots, level)
+    runs = snapshots.take(rows)
+    return runs, as_mu(runs.mu, surrogate.parameters.names)
 
 
 def _spread_of(surrogate: Surrogate, prediction: Prediction, seed: int) -> dict[str, float]:
@@ -265,7 +281,7 @@ def _profiled(prediction: Prediction, truth: Truth, choosing: Array, level: floa
     """How the width of a band varies over the field, and the errors of all runs in units of it."""
     if names_of(prediction)[0] != FIELD:
         raise InputError("the surrogate answers no field, so there is no band; its outputs get limits with norm='max'")
-    difference = np.asarray(prediction.field) - truth.fields
+    difference = difference_of(prediction, truth.fields)
     flat = difference.reshape(len(difference), -1)
     profile = Profile.learned(flat[choosing], level)
     return profile, profile.measure(flat)
@@ -333,8 +349,8 @@ def _cutoff(
         groups = ByDifficulty(found.threshold(names_of(answers)[0], level, accept))
     if groups is None:
         return Pooled()
-    members = {name: groups(answers, values[calibrating]) for name, values in found.expected.items()}
-    return Grouped(groups, members, partial=accept is not None)
+    members = groups(answers, found.expected[names_of(answers)[0]][calibrating])
+    return Grouped(groups, dict.fromkeys(found.expected, members), partial=accept is not None)
 
 
 def _parts(count: int, level: float, seed: int) -> tuple[Array, Array]:

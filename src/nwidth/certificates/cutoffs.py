@@ -27,7 +27,7 @@ class Cutoff(Storable):
     def __call__(self, name: str, scores: Real, level: float, prediction: Prediction, expected: Real) -> Real:
         """q of every query `(B,)` for the quantity `name` with scores `(n,)`; +inf where there is none.
 
-        `expected` `(B,)` is g, the expected logarithm of the error.
+        `expected` `(B,)` is g, the expected logarithm of the error, of the first quantity: the field.
         """
 
     def reasons(self, prediction: Prediction, limits: Real) -> Array:

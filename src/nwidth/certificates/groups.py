@@ -30,7 +30,10 @@ class Groups(Storable):
 
     @abstractmethod
     def __call__(self, prediction: Prediction, expected: Real) -> Array:
-        """The group of every query `(B,)`, -1 for none; `expected` `(B,)` is the expected logarithm of the error."""
+        """The group of every query `(B,)`, -1 for none, the same for all quantities.
+
+        `expected` `(B,)` is the expected logarithm of the error of the field (without one, of all outputs together).
+        """
 
 
 @dataclass(frozen=True)
@@ -161,4 +164,10 @@ class Grouped(Cutoff):
     @classmethod
     def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
         runs = {name: arrays[f"group of {name}"] for name in config["quantities"]}
+        first = next(iter(runs.values()))
+        if not all(np.array_equal(of_quantity, first) for of_quantity in runs.values()):
+            raise InputError(
+                "these limits were calibrated by an earlier version of nwidth, with groups of their own for every "
+                "output; calibrate them again"
+            )
         return cls(children["groups"], runs, config["partial"])

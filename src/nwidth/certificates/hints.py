@@ -30,6 +30,11 @@ class Hint(Storable):
 
     part: ClassVar[str]
 
+    @property
+    def asked(self) -> tuple[Surrogate, ...]:
+        """Other surrogates that it asks. None of them may have been fitted to runs that calibrate."""
+        return ()
+
     @abstractmethod
     def __call__(self, prediction: Prediction, norm: str, spread: Mapping[str, float]) -> Mapping[str, Real]:
         """Quantity -> `(B,)` >= 0, for all quantities of the prediction; NaN where the query is not finite."""
@@ -101,7 +106,8 @@ class Spread(Hint):
     """How far other surrogates' answers to the same query are from this one: the root mean square over them.
 
     `members` are trained on other data or from other seeds (an ensemble), or are the same surrogate asked in another
-    way (`nwidth.certificates.self_consistency`).
+    way (`nwidth.certificates.self_consistency`). None may know the runs that calibrate: a member that does is nearer to
+    the truth there than elsewhere, and the limit is too small elsewhere.
     """
 
     kind: ClassVar[str] = "spread-hint"
@@ -113,6 +119,10 @@ class Spread(Hint):
         object.__setattr__(self, "members", tuple(self.members))
         if not self.members:
             raise InputError("the spread of an ensemble needs other surrogates; got none")
+
+    @property
+    def asked(self) -> tuple[Surrogate, ...]:
+        return tuple(self.members)
 
     def __call__(self, prediction: Prediction, norm: str, spread: Mapping[str, float]) -> dict[str, Real]:
         squares: dict[str, Real] = {}

@@ -14,6 +14,7 @@ from nwidth.spaces.base import FunctionSpace
 
 #: The name of the field among the quantities; of all outputs together where there is no field.
 FIELD, TOGETHER = "field", "all outputs"
+_WHAT = {FIELD: "field itself", TOGETHER: "largest error of all outputs"}
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,16 @@ class Norm:
 
     words: str
     measure: Callable[[Array, FunctionSpace], Real]
+
+    def of(self, fields: Array, space: FunctionSpace) -> Real:
+        """The norm of every field, `(B,)`, also of fields whose squares are no numbers of float64."""
+        largest = np.abs(fields).max(axis=tuple(range(1, fields.ndim)), initial=0.0)
+        far = ((largest > 0) & (largest < 1e-100)) | ((largest > 1e100) & (largest < np.inf))
+        if not far.any():
+            return self.measure(fields, space)
+        unit = np.where(far, largest, 1.0)
+        with np.errstate(over="ignore"):
+            return unit * self.measure(fields / unit.reshape(-1, *[1] * (fields.ndim - 1)), space)
 
 
 def _largest(fields: Array, space: FunctionSpace) -> Real:
@@ -61,7 +72,15 @@ class Truth:
 
 
 def names_of(prediction: Prediction) -> tuple[str, ...]:
-    """The quantities that an answer has: its field, or all outputs together, then each output."""
+    """The quantities that an answer has: its field, or all outputs together, then each output.
+
+    Raises InputError for an output with one of these two names: its limit would take the place of the field's.
+    """
+    taken = [name for name in (FIELD, TOGETHER) if name in prediction.outputs]
+    if taken:
+        raise InputError(
+            f"an output is named {taken[0]!r}, which is what the limits call the {_WHAT[taken[0]]}; rename it"
+        )
     first = FIELD if int(np.prod(prediction.space.shape)) else TOGETHER
     return (first, *prediction.outputs)
 
@@ -70,18 +89,29 @@ def errors_of(prediction: Prediction, truth: Truth, norm: str, spread: Mapping[s
     """The error of every quantity, `(B,)` each.
 
     Without a field, the first is the largest error of an output in units of that output's `spread`. Raises InputError
-    where the runs lack an output that the surrogate answers.
+    where the runs lack an output that the surrogate answers, or lie on another grid.
     """
+    names = names_of(prediction)
     missing = [name for name in prediction.outputs if name not in truth.outputs]
     if missing:
         raise InputError(f"the runs have no output {missing[0]!r}, which the surrogate answers; add it to the runs")
     outputs = {n: np.abs(o.values - np.asarray(truth.outputs[n])) for n, o in prediction.outputs.items()}
-    if names_of(prediction)[0] == FIELD:
-        difference = np.asarray(prediction.field) - np.asarray(truth.fields)
-        return {FIELD: norm_named(norm).measure(difference, _space(prediction)), **outputs}
+    if names[0] == FIELD:
+        return {FIELD: norm_named(norm).of(difference_of(prediction, truth.fields), _space(prediction)), **outputs}
     if not outputs:
         raise InputError("the surrogate answers neither a field nor an output; there is nothing to calibrate")
     return {TOGETHER: np.max([e / spread[n] for n, e in outputs.items()], axis=0), **outputs}
+
+
+def difference_of(prediction: Prediction, fields: Array) -> Array:
+    """The answer's fields minus these. Raises InputError where their shape is another."""
+    answered, fields = np.asarray(prediction.field), np.asarray(fields)
+    if answered.shape != fields.shape:
+        raise InputError(
+            f"the answers are fields {answered.shape}, what they are compared with {fields.shape}: runs, surrogate and "
+            "members have to live on one grid"
+        )
+    return answered - fields
 
 
 def sizes_of(prediction: Prediction, spread: Mapping[str, float]) -> dict[str, Real]:
@@ -94,8 +124,9 @@ def sizes_of(prediction: Prediction, spread: Mapping[str, float]) -> dict[str, R
     if names_of(prediction)[0] == TOGETHER:
         return {TOGETHER: np.max([s / spread[n] for n, s in outputs.items()], axis=0), **outputs}
     values = prediction.values
-    flat = values.coefficients if isinstance(values, Reduced) else np.reshape(values, (len(prediction), -1))
-    width = 1 if isinstance(values, Reduced) else flat.shape[1]
+    size = int(np.prod(prediction.space.shape))
+    flat = values.coefficients if isinstance(values, Reduced) else np.reshape(values, (len(prediction), size))
+    width = 1 if isinstance(values, Reduced) else size
     return {FIELD: np.linalg.norm(flat, axis=1) / np.sqrt(width), **outputs}
 
 

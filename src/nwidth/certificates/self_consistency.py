@@ -11,23 +11,25 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from nwidth.core.arrays import Array, Mu
+from nwidth.certificates.unseen import remembered
+from nwidth.core.arrays import Array, Mask, Mu
 from nwidth.core.errors import InputError
-from nwidth.core.prediction import Prediction, uncertified
+from nwidth.core.prediction import Output, Prediction, uncertified
 from nwidth.core.storable import Parts
 from nwidth.core.validation import as_mu
 from nwidth.spaces.base import FunctionSpace, ParameterSpace
 from nwidth.spaces.grid import Grid, interpolate
 from nwidth.surrogates.around import Around
-from nwidth.surrogates.base import Surrogate
+from nwidth.surrogates.base import Remembering, Surrogate
 
 
 @dataclass(frozen=True)
-class Mirrored(Around):
+class Mirrored(Around, Remembering):
     """Asks about the mirror image and mirrors the answer, for problems on a grid that look the same in a mirror.
 
     `axis` is the direction of the grid that is reversed. Parameters that are fields on the grid are reversed with it,
-    all others stay. Raises InputError for a surrogate without a grid.
+    all others stay. Outputs are those of the mirror image: the same where a mirror leaves the quantity alone (a mean, a
+    total), otherwise a poor hint. Raises InputError for a surrogate without a grid.
     """
 
     kind: ClassVar[str] = "mirrored"
@@ -41,11 +43,17 @@ class Mirrored(Around):
     def predict(self, mu: Mu | Array) -> Prediction:
         """The mirror image's answer, mirrored back."""
         mu = as_mu(mu, self.parameters.names)
+        answer = self.surrogate.predict(self._image(mu))
+        fields = np.flip(np.asarray(answer.field), self.axis + 1)
+        return uncertified(mu, fields, self.space, self.parameters.contains(mu), _bare(answer))
+
+    def has_seen(self, mu: Mu) -> Mask:
+        """Runs that the surrogate inside was fitted to, or whose mirror image it was."""
+        return remembered(self.surrogate, mu) | remembered(self.surrogate, self._image(mu))
+
+    def _image(self, mu: Mu) -> dict[str, Array]:
         shape, axis = self.space.shape, self.axis + 1
-        mirrored = {n: np.flip(a, axis) if a.shape[1:] == shape else a for n, a in mu.items()}
-        answer = self.surrogate.predict(mirrored)
-        fields = np.flip(np.asarray(answer.field), axis)
-        return uncertified(mu, fields, self.space, self.parameters.contains(mu))
+        return {n: np.flip(a, axis) if a.shape[1:] == shape else a for n, a in mu.items()}
 
     def to_parts(self) -> Parts:
         return Parts({"axis": self.axis}, {}, {"surrogate": self.surrogate})
@@ -56,7 +64,7 @@ class Mirrored(Around):
 
 
 @dataclass(frozen=True)
-class Coarser(Surrogate):
+class Coarser(Surrogate, Remembering):
     """Asks on a grid with every second node and interpolates the answer linearly.
 
     `surrogate` answers on the coarse grid, for example `operator.at(coarse)`; `grid` and `fitted` are those of the
@@ -91,11 +99,17 @@ class Coarser(Surrogate):
     def predict(self, mu: Mu | Array) -> Prediction:
         """The coarse grid's answer on the fine one."""
         mu = as_mu(mu, self.fitted.names)
-        every = (slice(None), *(slice(None, None, 2),) * self.grid.dim)
-        thinned = {n: a[every] if a.shape[1:] == self.grid.shape else a for n, a in mu.items()}
-        answer = self.surrogate.predict(thinned)
+        answer = self.surrogate.predict(self._thinned(mu))
         fields = interpolate(np.asarray(answer.field), self.coarse, self.grid)
-        return uncertified(mu, fields, self.grid, self.fitted.contains(mu))
+        return uncertified(mu, fields, self.grid, self.fitted.contains(mu), _bare(answer))
+
+    def has_seen(self, mu: Mu) -> Mask:
+        """Runs that the surrogate inside was fitted to, on this grid or on the coarse one."""
+        return remembered(self.surrogate, mu) | remembered(self.surrogate, self._thinned(mu))
+
+    def _thinned(self, mu: Mu) -> dict[str, Array]:
+        every = (slice(None), *(slice(None, None, 2),) * self.grid.dim)
+        return {n: a[every] if a.shape[1:] == self.grid.shape else a for n, a in mu.items()}
 
     def to_parts(self) -> Parts:
         return Parts({}, {}, {"surrogate": self.surrogate, "grid": self.grid, "fitted": self.fitted})
@@ -106,7 +120,7 @@ class Coarser(Surrogate):
 
 
 @dataclass(frozen=True)
-class ThroughSplitPoint(Surrogate):
+class ThroughSplitPoint(Surrogate, Remembering):
     """Goes to the answer through a point in between: `second` starts from what `first` answers.
 
     For states in time: `first` maps a state to the one at a split point, `second` that one to the end; a surrogate that
@@ -139,8 +153,12 @@ class ThroughSplitPoint(Surrogate):
         mu = as_mu(mu, self.first.parameters.names)
         between = np.asarray(self.first.predict(mu).field)
         passed = {n: a for n, a in mu.items() if n in self.second.parameters.names}
-        fields = np.asarray(self.second.predict({**passed, self.name: between}).field)
-        return uncertified(mu, fields, self.space, self.parameters.contains(mu))
+        answer = self.second.predict({**passed, self.name: between})
+        return uncertified(mu, np.asarray(answer.field), self.space, self.parameters.contains(mu), _bare(answer))
+
+    def has_seen(self, mu: Mu) -> Mask:
+        """Runs that the first part was fitted to; those of the second start elsewhere."""
+        return remembered(self.first, mu)
 
     def to_parts(self) -> Parts:
         return Parts({"name": self.name}, {}, {"first": self.first, "second": self.second})
@@ -148,3 +166,8 @@ class ThroughSplitPoint(Surrogate):
     @classmethod
     def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
         return cls(children["first"], children["second"], config["name"])
+
+
+def _bare(answer: Prediction) -> dict[str, Output]:
+    """The outputs without their limits: these were for the query that was asked instead."""
+    return {n: Output(o.values, np.full(o.values.shape, np.inf), o.unit) for n, o in answer.outputs.items()}
