@@ -58,7 +58,6 @@ def test_the_projection_leaves_nothing_along_the_basis():
     np.testing.assert_allclose(along.project(projected), projected, atol=1e-11)
     w, r = along.enter(z, systems.load - systems.apply(z))
     np.testing.assert_allclose(r, systems.load - systems.apply(w), atol=1e-11)
-    assert (along.missed(r) < 1e-11).all() and (along.missed(systems.load) > 1e-3).all()
     np.testing.assert_allclose(along.take(np.array([2])).project(z[2:]), projected[2:])
 
 

@@ -38,7 +38,7 @@ def test_energy_tolerance_is_met_and_the_bound_holds(size, seed, contrast, rtol)
     assert (error <= rtol * norm).all()
 
 
-def test_gauss_radau_bounds_the_error_at_every_step_and_tightens():
+def test_the_bound_holds_at_every_step_and_is_closer_than_that_of_the_residual():
     problem = DenseProblem(size=40, contrast=100.0, g=0.0)
     exact = problem.exact(MU)
     ratios = []
@@ -47,7 +47,7 @@ def test_gauss_radau_bounds_the_error_at_every_step_and_tightens():
         error = problem.energy_error(MU, exact, solution.field)
         assert (solution.stats["bound"] >= error).all()
         ratios.append((solution.stats["bound"] / error).max())
-    assert min(ratios) < 1.6  # the residual bound alone may be off by √100
+    assert max(ratios) < 2.5  # the residual bound alone may be off by √100
 
 
 def test_gauss_radau_recurrence_against_a_dense_quadrature():

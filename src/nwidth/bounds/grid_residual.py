@@ -13,10 +13,10 @@ from nwidth.bounds import _grid_residual as passes
 from nwidth.bounds.dual_norm import EPS, DualNorm, Sums
 from nwidth.bounds.residual import EnergyBounds, Form, energy_limits
 from nwidth.core.arrays import Array, Mask, Mu, Real
-from nwidth.core.validation import check_batched
+from nwidth.core.errors import InputError
 from nwidth.problems.base import Problem, Stability
 from nwidth.problems.grid_diffusion import GridDiffusion
-from nwidth.problems.grid_systems import check_coefficient, shared
+from nwidth.problems.grid_systems import check_coefficient, check_values, shared
 from nwidth.spaces.grid_products import GridEnergy
 from nwidth.spaces.single_riesz import SingleRiesz
 
@@ -24,6 +24,8 @@ from nwidth.spaces.single_riesz import SingleRiesz
 _SMALL, _LARGE = 1e-200, 1e200
 #: At least the number of rounded operations behind one entry of the residual, as `GridSystems.terms` counts them.
 _TERMS = 24
+#: What a problem may not define anew, for this way does not ask it.
+_OWN = ("systems", "constant", "velocity", "reaction")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,7 @@ class GridResidual:
         if not isinstance(problem, GridDiffusion) or not problem.space.inside or problem.space.dim != 2:
             return None
         kind = type(problem)
-        own = kind.systems is not GridDiffusion.systems or kind.constant is not GridDiffusion.constant
+        own = any(getattr(kind, name) is not getattr(GridDiffusion, name) for name in _OWN)
         inner = problem.space.inner("energy")
         if own or problem.face != "arithmetic" or not isinstance(inner, GridEnergy) or inner.single is None:
             return None
@@ -54,7 +56,9 @@ class GridResidual:
         """
         grid = self.problem.space
         a = check_coefficient(self.problem.coefficient(mu), grid)
-        f = _plain(check_batched("source", self.problem.source(mu), grid.shape))
+        f = _plain("source", self.problem.source(mu), grid.shape, len(a))
+        if len(v) != len(a):
+            raise InputError(f"{len(v)} fields for {len(a)} parameters; give one field for each")
         w0, w1 = grid.face_weights
         r = np.empty_like(a)
         found = passes.residuals(a, f, v, w0, w1, float(np.prod(grid.spacings)), r).T
@@ -68,8 +72,8 @@ class GridResidual:
 
     def imposed(self, mu: Mu, fields: Array) -> Real:
         """Fields `(B, *shape)` in float64 with the prescribed values; the array itself where it has them already."""
-        g = _plain(check_batched("boundary", self.problem.boundary(mu), self.problem.space.shape))
         v = np.require(fields, np.float64, ["C_CONTIGUOUS", "WRITEABLE"])
+        g = _plain("boundary", self.problem.boundary(mu), self.problem.space.shape, len(v))
         if passes.carries(v, g):
             return v
         out = np.empty_like(v)
@@ -89,6 +93,8 @@ class GridResidual:
         return energy_limits(dual, noise + np.finfo(np.float64).tiny, Stability(low, high), form)
 
 
-def _plain(values: Real) -> Real:
-    """What all samples share as one row, in memory that compiled loops take."""
+def _plain(name: str, values: Array, shape: tuple[int, ...], batch: int) -> Real:
+    """What all samples share as one row, in memory that compiled loops take. Raises InputError for another shape or
+    batch, and for values that are not finite."""
+    values = check_values(name, values, shape, "finite", batch=batch)
     return np.require(shared(values), np.float64, ["C_CONTIGUOUS", "WRITEABLE"])

@@ -65,6 +65,12 @@ class _OfRealVectors(InnerProduct):
     def riesz(self, r: Array) -> Array:
         return self._inner.riesz(r + 0j).real
 
+    def riesz_roughly(self, r: Array) -> Array:
+        return self._inner.riesz_roughly(r + 0j).real
+
+    def rounding(self, size: int) -> float:
+        return self._inner.rounding(size)
+
     @property
     def lambda_min(self) -> float:
         return self._inner.lambda_min

@@ -45,7 +45,7 @@ _TERMS = 64
 _DIVERGENCE = (
     "the velocity has divergence (or carries in through an open end) and diffusion does not make up for it: the matrix "
     "could not be proven coercive; take a flow that is discretely free of divergence (from_stream_function), or the "
-    "constants InfSup(), which need a factorisation for each query"
+    "constants InfSupConstants(), which need a factorisation for each query"
 )
 
 
@@ -104,8 +104,9 @@ def _absorbed(faces: Real, diagonal: Real, unit: Real, lambda_min: float) -> Rea
     """
     ends = unit > _TERMS * EPS * unit.max()
     quotients = np.where(ends, diagonal / np.where(ends, unit, 1.0), np.inf)
-    candidates = []
-    for alpha in (faces, np.minimum(faces, _lowest(quotients))):
+    candidates, quotient = [], _lowest(quotients)
+    # a single unknown has no faces: its quotient is all there is
+    for alpha in (np.where(np.isfinite(faces), faces, quotient), np.minimum(faces, quotient)):
         scaled = alpha.reshape(-1, 1, 1, 1) * (unit + np.sign(alpha).reshape(-1, 1, 1, 1) * _TERMS * EPS * unit.max())
         deficit = np.maximum(-_lowest(diagonal - scaled), 0.0)
         candidates.append(alpha - deficit / lambda_min * (1 + 8 * EPS))
@@ -140,7 +141,7 @@ class FaceConstants(Constants):
         if not isinstance(problem, Stencilled) or not isinstance(problem.space, Grid):
             raise InputError(
                 f"{type(problem).__name__} does not give stencils on a Grid (GridTransport does); take the constants "
-                "InfSup(), which prove by factorisation"
+                "InfSupConstants(), which prove by factorisation"
             )
         check_level(problem.space)
         x, lambda_min = energy_stencils(problem.space), problem.space.inner("energy").lambda_min

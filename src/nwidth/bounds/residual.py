@@ -19,12 +19,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nwidth.bounds.dual_norm import EPS, DualNorm, dot, dual_norm_upper, euclidean, represented
+from nwidth.bounds.dual_norm import EPS, DualNorm, Sums, dot, dual_norm_upper, euclidean, represented
 from nwidth.core.arrays import Array, Mask, Real
 from nwidth.problems.base import Stability, Systems
-from nwidth.spaces.base import InnerProduct
+from nwidth.spaces.base import FunctionSpace, InnerProduct
+from nwidth.spaces.grid import Grid
 
 __all__ = ["EPS", "EnergyBounds", "dual_norm_upper", "energy_bounds", "reference_norm", "relative_bound", "round_off"]
+
+#: An imbalance of a load, relative to the sum of its absolute values, that counts as rounding.
+_BALANCED = 1e-10
 
 #: Squares below this may have lost digits.
 _VANISHING = 1e-250
@@ -75,8 +79,20 @@ class Residual:
     def of(cls, systems: Systems, v: Array, inner: InnerProduct) -> "Residual":
         """Of dofs v `(B, N)`, float64, that carry the prescribed values exactly."""
         noise = round_off(systems, v, inner)
-        r = systems.residual(v)
+        return cls.from_residual(inner, systems.residual(v), noise)
+
+    @classmethod
+    def from_residual(cls, inner: InnerProduct, r: Array, noise: Real) -> "Residual":
+        """Of a residual that is at hand."""
         return cls(r, *represented(inner, r), noise)
+
+    @classmethod
+    def by(cls, inner: InnerProduct, r: Array, z: Array, noise: Real) -> "Residual":
+        """With any z at all; the closer to X⁻¹ r, the sharper. Numbers must have squares."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            s = r - inner.apply(z)
+            sums = Sums(dot(z, r), dot(z, s), dot(z, z), dot(r, r), dot(s, s))
+            return cls(r, z, DualNorm.from_sums(sums, r.shape[1], inner), noise)
 
     def energy(self, systems: Systems, inner: InnerProduct, stability: Stability) -> EnergyBounds:
         """Both bounds of the error in the energy norm."""
@@ -161,3 +177,10 @@ def reference_norm(systems: Systems, v: Array) -> Real:
     w = v - systems.lift
     own = np.einsum("bn,bn->b", w, systems.apply(w))
     return np.sqrt(np.maximum(np.minimum(own, systems.energy(v)), 0.0))
+
+
+def solvable(space: FunctionSpace, systems: Systems) -> Mask:
+    """Where no end of a grid fixes the level of a solution, loads have to sum to zero, `(B,)`."""
+    if not isinstance(space, Grid) or not space.floating:
+        return np.ones(len(systems.load), dtype=bool)
+    return np.abs(systems.load.sum(axis=1)) <= _BALANCED * np.abs(systems.load).sum(axis=1)

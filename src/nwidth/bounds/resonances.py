@@ -18,6 +18,7 @@ there is no σ, and no bound. Reference for the counts: Parlett, The Symmetric E
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
@@ -45,7 +46,7 @@ _NEAR = "the query is at a resonance, outside the proven intervals, or too far f
 @dataclass(frozen=True, eq=False)
 class Resonances(Constants):
     """`low (G,)` and `high (G,)`: ends of intervals that hold no eigenvalue of (X, M), M the diagonal `(n,)` of a
-    reference query on the free dofs. Proven; see `Resonances.build`."""
+    reference query on the free dofs. Proven for one X, whose digest is `product`; see `Resonances.build`."""
 
     kind: ClassVar[str] = "resonances"
     norm: ClassVar[Norm] = "gradient norm"
@@ -53,6 +54,7 @@ class Resonances(Constants):
     mass: Real
     low: Real
     high: Real
+    product: str
 
     @classmethod
     def build(cls, problem: FixedPattern, reference: Mu | Array, low: float, high: float) -> Self:
@@ -72,12 +74,18 @@ class Resonances(Constants):
         ends = _eigenvalues(x, m, low, high)
         gaps = [counter.gap(a, b) for a, b in pairwise(ends)]
         kept = np.array([gap for gap in gaps if gap is not None]).reshape(-1, 2)
-        return cls(m, kept[:, 0], kept[:, 1])
+        return cls(m, kept[:, 0], kept[:, 1], _digest(x))
 
     def prepare(self, problem: Linear) -> Prepared:
         x = _checked(problem)
         if len(self.mass) != x.shape[0]:
             raise InputError(f"the intervals are for {len(self.mass)} free dofs; this problem has {x.shape[0]}")
+        if self.product != _digest(x):
+            raise InputError(
+                f"the intervals are for {'another' if self.product else 'an unnamed'} energy product than that of "
+                f"this {type(problem).__name__} (its grid or mesh, its lengths, its boundary), and prove nothing here; "
+                "build them for this problem: Resonances.build(problem, reference, low, high)"
+            )
         lambda_min = problem.space.inner("energy").lambda_min
 
         def constants(mu: Mu, systems: Systems | None = None) -> Dual:
@@ -100,11 +108,13 @@ class Resonances(Constants):
         return np.minimum(under, over).max(axis=1) - 4 * EPS
 
     def to_parts(self) -> Parts:
-        return Parts({}, {"mass": self.mass, "low": self.low, "high": self.high}, {})
+        return Parts({"product": self.product}, {"mass": self.mass, "low": self.low, "high": self.high}, {})
 
     @classmethod
     def from_parts(cls, config: Mapping[str, Any], arrays: Mapping[str, Array], children: Mapping[str, Any]) -> Self:
-        return cls(*(np.array(arrays[name]) for name in ("mass", "low", "high")))
+        """The table again; files of versions before digests fit no problem: they say what to do when they are used."""
+        mass, low, high = (np.array(arrays[name]) for name in ("mass", "low", "high"))
+        return cls(mass, low, high, config.get("product", ""))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +138,12 @@ def _checked(problem: Linear) -> sp.csr_array:
     if not problem.pattern.same(Pattern.of(x)):
         raise InputError(f"the matrices of {type(problem).__name__} have another pattern than the energy product")
     return x
+
+
+def _digest(x: sp.csr_array) -> str:
+    """Which X the table is for, bit for bit."""
+    parts = (x.indptr.astype(np.int64), x.indices.astype(np.int64), x.data)
+    return sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
 
 def _diagonals(problem: Linear, mu: Mu, x: sp.csr_array) -> _Diagonals:

@@ -164,5 +164,7 @@ def limited_outputs(problem: Problem, mu: Mu, v: Array, gradient: Real, metric: 
         values = v @ quantity.functional + quantity.offset
         dual = metric.dual_norm(np.where(free, quantity.functional, 0.0)[None])[0][0]
         noise = (v.shape[1] + 4) * EPS * (np.abs(v) @ np.abs(quantity.functional) + abs(quantity.offset))
-        found[name] = Output(values, dual * gradient + noise, quantity.unit)
+        known = np.isfinite(gradient)
+        limit = np.where(known, dual * np.where(known, gradient, 0.0) + noise, np.inf)
+        found[name] = Output(values, limit, quantity.unit)
     return found

@@ -13,7 +13,7 @@ import numpy as np
 from nwidth.bounds.grid_residual import GridResidual
 from nwidth.bounds.norms import MassNorm
 from nwidth.bounds.outputs import problem_outputs
-from nwidth.bounds.residual import EnergyBounds, Residual
+from nwidth.bounds.residual import EnergyBounds, Residual, solvable
 from nwidth.certificates.base import Certificate
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
@@ -22,9 +22,8 @@ from nwidth.core.kinds import available, load_attribute
 from nwidth.core.prediction import Prediction
 from nwidth.core.storable import Parts, Storable
 from nwidth.core.validation import check_choice, select
-from nwidth.problems.base import Coercive, Systems, is_coercive
-from nwidth.spaces.base import FunctionSpace, InnerProduct
-from nwidth.spaces.grid import Grid
+from nwidth.problems.base import Coercive, is_coercive
+from nwidth.spaces.base import InnerProduct
 from nwidth.spaces.mesh import MatrixProduct, MeshSpace
 
 Norm = Literal["energy", "l2"]
@@ -35,8 +34,6 @@ NORMS: Mapping[str, str] = {"energy": "energy norm", "l2": "L2 norm"}
 _PIECE = 100_000
 #: Free dofs of a mesh, by its dimension, above which X is no longer factorised.
 _FACTORISED: Mapping[int, int] = {1: 4_000_000, 2: 400_000, 3: 60_000}
-#: An imbalance of a load, relative to the sum of its absolute values, that counts as rounding.
-_BALANCED = 1e-10
 
 
 @dataclass(eq=False)
@@ -149,7 +146,7 @@ class ResidualCertificate(Certificate):
         if self.mass is not None:
             upper, lower = self.mass.bounds(systems, judged, residual, stability)
         upper, lower = np.where(energy.disproved, np.inf, upper), np.where(energy.disproved, 0.0, lower)
-        reason = _reasons(finite, stability.lower > 0, _solvable(space, systems), energy, upper)
+        reason = _reasons(finite, stability.lower > 0, solvable(space, systems), energy, upper)
         good = reason == ""
         found.v[rows], found.reason[rows], found.proven = space.unflatten(v), reason, found.proven and stability.proven
         found.upper[rows], found.energy[rows] = np.where(good, upper, np.inf), np.where(good, energy.upper, np.inf)
@@ -180,13 +177,6 @@ def _inner(problem: Coercive, riesz: Riesz) -> InnerProduct:
         if int(inner.free.sum()) <= _FACTORISED[dim] or not available("pyamg"):
             return inner
     return load_attribute("nwidth.solvers.amg_riesz:AMGRiesz").of(problem)
-
-
-def _solvable(space: FunctionSpace, systems: Systems) -> Mask:
-    """Where no end of a grid fixes the level of a solution, loads have to sum to zero, `(B,)`."""
-    if not isinstance(space, Grid) or not space.floating:
-        return np.ones(len(systems.load), dtype=bool)
-    return np.abs(systems.load.sum(axis=1)) <= _BALANCED * np.abs(systems.load).sum(axis=1)
 
 
 def _reasons(finite: Mask, known: Mask, solvable: Mask, energy: EnergyBounds, upper: Real) -> Array:

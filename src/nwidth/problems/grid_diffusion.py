@@ -11,6 +11,7 @@ from nwidth.core.validation import as_mu
 from nwidth.problems.base import Coercive, Diffusive, Stability, System, Systems
 from nwidth.problems.grid_range import energy_range
 from nwidth.problems.grid_systems import FaceRule, GridSystems, check_coefficient, dirichlet_stencils
+from nwidth.problems.grid_terms import GridTerms
 from nwidth.problems.grid_transport import GridTransport
 from nwidth.problems.stencils import Stencils
 from nwidth.spaces.grid import Grid, Side
@@ -29,7 +30,10 @@ class GridDiffusion(GridTransport, Diffusive, Coercive):
     The matrix and X = space.inner("energy") are sums of squares over the same faces and ends, so that the smallest and
     the largest ratio of their coefficients prove `lower X <= A <= upper X`.
 
-    Raises InputError where a coefficient is not positive and finite at every node, naming sample and node.
+    There is no transport and no reaction here: inherit GridTransport for those.
+
+    Raises InputError where a coefficient is not positive and finite at every node, naming sample and node, and where a
+    problem defines `velocity` or `reaction` all the same.
     """
 
     face: FaceRule = "arithmetic"
@@ -49,7 +53,7 @@ class GridDiffusion(GridTransport, Diffusive, Coercive):
         """The systems of a batch, as products."""
         if not self.space.inside:
             return super().systems(mu)
-        mu = as_mu(mu, self.parameters.names)
+        mu = self._plain(mu)
         a = self._positive(mu)
         return GridSystems(self.space, a, *self._data(mu, len(a)), self.face)
 
@@ -57,9 +61,13 @@ class GridDiffusion(GridTransport, Diffusive, Coercive):
         """The systems of a batch on the free dofs, `load` with the boundary data."""
         if not self.space.inside:
             return super().stencils(mu)
-        mu = as_mu(mu, self.parameters.names)
+        mu = self._plain(mu)
         a = self._positive(mu)
         return dirichlet_stencils(self.space, a, *self._data(mu, len(a)), self.face)
+
+    def terms(self, mu: Mu | Array) -> GridTerms:
+        """The checked coefficients and data of a batch."""
+        return super().terms(self._plain(mu))
 
     def assemble(self, mu: Mu | Array) -> System:
         """The system of a single parameter; its matrix has the pattern of every other."""
@@ -87,6 +95,17 @@ class GridDiffusion(GridTransport, Diffusive, Coercive):
             if values.shape != (batch, *self.space.shape):
                 raise InputError(f"{name}(mu) has shape {values.shape}; expected {(batch, *self.space.shape)}")
         return f, g
+
+    def _plain(self, mu: Mu | Array) -> Mu:
+        """The parameters by name. Raises InputError for a problem with transport or reaction."""
+        mu = as_mu(mu, self.parameters.names)
+        for name, values in (("velocity", self.velocity(mu)), ("reaction", self.reaction(mu))):
+            if values is not None:
+                raise InputError(
+                    f"{type(self).__name__} defines a {name}, but is a GridDiffusion, -∇·(a ∇u) = f: products, limits "
+                    "and stability constants would leave it out; inherit GridTransport instead"
+                )
+        return mu
 
     def _positive(self, mu: Mu) -> Real:
         return check_coefficient(self.coefficient(mu), self.space)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from nwidth.bounds.residual import energy_bounds, reference_norm, undriven
+from nwidth.bounds.residual import energy_bounds, reference_norm, solvable, undriven
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError, WorkError
 from nwidth.core.seeding import generator
@@ -301,7 +301,7 @@ def _energy(problem: Linear, mu: Mu, v: Array) -> tuple[float, float, bool]:
             "Tolerance('residual', ...) or inherit Stable"
         )
     systems, inner = problem.systems(mu), problem.space.inner("energy")
-    if not np.isfinite(v).all():
+    if not np.isfinite(v).all() or not solvable(problem.space, systems)[0]:
         return np.inf, 0.0, False
     bounds = energy_bounds(systems, v[None], inner, problem.constant(mu))
     return float(bounds.upper[0]), float(reference_norm(systems, v[None])[0]), bool(undriven(systems, v[None])[0])

@@ -91,6 +91,7 @@ class RieszGMRES(Solver):
             part = self._piece(state, select(mu, rows), None if start is None else start[rows], stop)
             part.seconds[:] = (perf_counter() - begin) / len(part.seconds)
             parts.append(part)
+        parts = parts or [Piece.empty(space)]
         return _assembled(space.unflatten(np.concatenate([p.v for p in parts])), parts)
 
     def pieces(self, space: FunctionSpace, size: int) -> list[slice]:
@@ -113,9 +114,9 @@ class RieszGMRES(Solver):
             rows = _Rows(systems.take(todo), metric, dual.take(todo))
             limit = min(self.restart, self.max_iterations - int(piece.iterations[todo].max()))
             w, steps = rows.iterate(piece.v[todo], Tolerance(stop.kind, _MARGIN * goal), limit)
-            before = piece.worth[todo]
+            before = piece.goodness[:, todo]
             after = piece.put(todo, rows, w, steps, stop)
-            progress = (after < _PROGRESS * before) & (piece.iterations[todo] < self.max_iterations)
+            progress = _below(after, _PROGRESS * before) & (piece.iterations[todo] < self.max_iterations)
             goal = max(0.5 * goal, 1e-2 * stop.value) if (steps < limit).any() else goal
             todo = todo[~piece.met[todo] & progress]
         piece.status[~known & ~piece.met] = Status.FAILED
@@ -137,6 +138,12 @@ class Piece:
     seconds: Real
 
     @classmethod
+    def empty(cls, space: FunctionSpace) -> "Piece":
+        """Of no sample."""
+        zero, none = np.zeros(0), np.zeros(0, dtype=int)
+        return cls(np.zeros((0, space.size), space.dtype), zero, zero, zero, zero, zero > 0, none, none, zero)
+
+    @classmethod
     def judged(cls, systems: Systems, metric: Metric, dual: Dual, v: Array, stop: Tolerance) -> "Piece":
         """The start, judged: one that meets the tolerance is left as it is."""
         found = _judge(systems, metric, dual, v, stop)
@@ -144,23 +151,28 @@ class Piece:
         return cls(v.copy(), *found.numbers, np.zeros(len(v), dtype=int), status, np.zeros(len(v)))
 
     def put(self, rows: Array, part: "_Rows", w: Array, steps: Array, stop: Tolerance) -> Real:
-        """Changes from the lift after so many steps, kept where they are better; returns their worth."""
+        """Changes from the lift after so many steps, kept where they are better; returns their goodness `(2, B)`."""
         v = part.systems.impose(w + part.systems.lift)
         return self.better(rows, part.systems, part.metric, part.dual, v, steps, stop)
 
     def better(
         self, rows: Array, systems: Systems, metric: Metric, dual: Dual, v: Array, steps: Array, stop: Tolerance
     ) -> Real:
-        """Keeps the dofs v `(len(rows), N)` that are better than before, by the recomputed residual; their worth."""
+        """Keeps the dofs v `(len(rows), N)` that are better than before, by the recomputed residual; their goodness."""
         found = _judge(systems, metric, dual, v, stop)
-        better = found.worth < self.worth[rows]
+        better = _below(found.goodness, self.goodness[:, rows])
         chosen = rows[better]
         self.v[chosen] = v[better]
         for name in ("bound", "norm", "residual", "worth", "met"):
             getattr(self, name)[chosen] = getattr(found, name)[better]
         self.iterations[rows] += steps
         self.status[rows] = np.where(self.met[rows], int(Status.CONVERGED), int(Status.MAX_ITERATIONS))
-        return found.worth
+        return found.goodness
+
+    @property
+    def goodness(self) -> Real:
+        """What two fields are compared by: see `_below`."""
+        return np.stack([self.worth, self.bound])
 
 
 @dataclass(frozen=True)
@@ -177,6 +189,17 @@ class _Judgement:
     def numbers(self) -> tuple[Real, Real, Real, Real, Mask]:
         """In the order of `Piece`."""
         return self.bound, self.norm, self.residual, self.worth, self.met
+
+    @property
+    def goodness(self) -> Real:
+        """What two fields are compared by: see `_below`."""
+        return np.stack([self.worth, self.bound])
+
+
+def _below(first: Real, second: Real) -> Mask:
+    """Which of two fields is better, `(2, B)` each, by what the tolerance looks at; by the bound where that is infinite
+    for both, as the relative one is until the bound is below the norm."""
+    return (first[0] < second[0]) | (np.isinf(first[0]) & np.isinf(second[0]) & (first[1] < second[1]))
 
 
 def _judge(systems: Systems, metric: Metric, dual: Dual, v: Array, stop: Tolerance) -> _Judgement:

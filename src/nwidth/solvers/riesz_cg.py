@@ -1,9 +1,11 @@
 """Conjugate gradients preconditioned by the Riesz map of the space, stopped on a guaranteed bound of the error.
 
 On a grid the Riesz map is one fast sine transform, so that the number of steps depends on the contrast of the
-coefficient and not on the grid. The same steps yield the error bound (Gauss-Radau): solving, certifying and refining
-are one algorithm. The recursive residual is not trusted: when a sample seems done, its residual is recomputed, the
-bound is formed from it, and the iteration is restarted where the bound misses the tolerance.
+coefficient and not on the grid. The coefficients of the steps foretell the bound: solving, certifying and refining are
+one algorithm. What they tell is not trusted: rounding takes from conjugate gradients the orthogonality that quadrature
+rests on. When a sample seems done, its residual is recomputed and bounded by theorems that ask nothing of the
+iteration: the chord bound (`bounds.residual`), that of one step ahead, and that of the start less what was gained
+(`bounds.two_sided`). Where these miss the tolerance, the iteration is restarted.
 """
 
 from abc import ABC, abstractmethod
@@ -12,14 +14,14 @@ from time import perf_counter
 
 import numpy as np
 
-from nwidth.bounds.gauss_radau import GaussRadau
-from nwidth.bounds.residual import EPS, dual_norm_upper, relative_bound, round_off, undriven
-from nwidth.bounds.two_sided import direction_lower
+from nwidth.bounds.residual import Residual, energy_bounds, relative_bound, round_off, solvable, undriven
+from nwidth.bounds.two_sided import direction_lower, error_after, stepped_upper
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.solution import Solution, Status, Tolerance
 from nwidth.core.validation import as_mu, batch_size, check_finite, select
-from nwidth.problems.base import Coercive, Problem, Systems, is_coercive
+from nwidth.problems.base import Coercive, Problem, Stability, Systems, is_coercive
+from nwidth.solvers.outlook import Outlook
 from nwidth.solvers.timed import Timed, share_until
 from nwidth.spaces.base import InnerProduct
 
@@ -27,8 +29,6 @@ from nwidth.spaces.base import InnerProduct
 _MARGIN = 0.95
 #: Float64 numbers of one batch of vectors that stay in cache together with their five companions.
 _CACHE = 40_000
-#: Relative error of a Riesz map, in the X⁻¹ norm, up to which conjugate gradients count as exactly preconditioned.
-_INEXACT = 1e-5
 #: Squared norms below this have lost digits to underflow.
 _TINY = 1e-250
 
@@ -53,10 +53,6 @@ class Deflation(ABC):
         """z without its part along the vectors."""
 
     @abstractmethod
-    def missed(self, r: Array) -> Real:
-        """The energy norm of what the residual r still sees of the vectors, `(B,)`: zero but for rounding."""
-
-    @abstractmethod
     def take(self, rows: Array) -> "Deflation":
         """The chosen samples."""
 
@@ -68,6 +64,8 @@ class RieszCG(Timed):
     Stops on `Tolerance('energy', rtol)`, a guaranteed relative energy error, or on `Tolerance('residual', rtol)`,
     the recomputed residual relative to the load. Statistics: `iterations`, `residual`, `bound` and `lower` (upper and
     lower bounds of the energy error, absolute), `norm` (the energy norm that relative errors refer to), `seconds`.
+    `bound` is +inf where no constant above zero is known, and where loads that do not balance leave no solution (status
+    SINGULAR).
     """
 
     max_iterations: int = 500
@@ -116,19 +114,20 @@ class RieszCG(Timed):
         driven = systems.load.any(axis=1, keepdims=True)
         v = systems.impose(lift if start is None else np.where(driven, start, lift))
         piece, patience = _Piece.empty(v), np.inf if self.patience is None else self.patience
-        todo = np.arange(len(v))
+        todo, balanced = np.arange(len(v)), solvable(state.problem.space, systems)
         for attempt in range(self.restarts):
             part = systems if len(todo) == len(v) else systems.take(todo)
             spectrum = stability.lower[todo], stability.upper[todo]
-            task = _Task(part, state.inner, *spectrum, self._deflation(state, part), ends, patience)
+            task = _Task(part, state.inner, *spectrum, balanced[todo], self._deflation(state, part), ends, patience)
             known = piece.norm[todo] if attempt else np.full(len(todo), np.inf)
             target = replace(stop, value=stop.value * _MARGIN * 0.5**attempt)
             run = _iterate(task, piece.v[todo], target, self.max_iterations, known)
-            done = _judge(task, run, stop)
+            done = _judge(task, run, stop, _Start(piece.v[todo], piece.bound[todo]))
             piece.put(todo, run, done)
-            todo = todo[~done.met & (run.status == Status.CONVERGED)]
+            todo = todo[~done.met & (run.status == Status.CONVERGED) & task.balanced]
             if not len(todo):
                 break
+        piece.status[~balanced] = Status.SINGULAR
         return piece
 
     def _deflation(self, state: RieszState, systems: Systems) -> Deflation | None:
@@ -144,6 +143,7 @@ class _Task:
     inner: InnerProduct
     lower: Real
     upper: Real
+    balanced: Mask
     deflation: Deflation | None
     ends: float
     patience: float
@@ -156,33 +156,31 @@ class _Task:
 
     def take(self, rows: Array) -> "_Task":
         deflation = self.deflation.take(rows) if self.deflation else None
-        systems, lower, upper = self.systems.take(rows), self.lower[rows], self.upper[rows]
-        return replace(self, systems=systems, lower=lower, upper=upper, deflation=deflation)
+        lower, upper, balanced = self.lower[rows], self.upper[rows], self.balanced[rows]
+        systems = self.systems.take(rows)
+        return replace(self, systems=systems, lower=lower, upper=upper, balanced=balanced, deflation=deflation)
 
 
 @dataclass
 class _Run:
     """The state of CG at the end of one pass over a piece: per sample.
 
-    `riesz` is X⁻¹ of the recursive residual, `direction` the one that the next step would take and `image` A times it;
-    `squared` bounds the squared energy error that belongs to the recursive residual.
+    `riesz` is X⁻¹ of the recursive residual, `direction` the one that the next step would take and `image` A times it.
     """
 
     w: Array
-    residual: Array
     riesz: Array
     direction: Array
     image: Array
-    squared: Real
     rho: Real
     iterations: Array
     status: Array
 
     @classmethod
     def empty(cls, v: Array) -> "_Run":
-        w, residual, riesz, direction, image = (np.empty_like(v) for _ in range(5))
-        zero, none = np.zeros(len(v)), np.zeros(len(v), int)
-        return cls(w, residual, riesz, direction, image, zero, zero.copy(), none, none.copy())
+        w, riesz, direction, image = (np.empty_like(v) for _ in range(4))
+        none = np.zeros(len(v), int)
+        return cls(w, riesz, direction, image, np.zeros(len(v)), none, none.copy())
 
 
 @dataclass(frozen=True)
@@ -236,23 +234,24 @@ def _iterate(task: _Task, v: Array, target: Tolerance, limit: int, norm: Real) -
     p = task.deflation.project(z) if task.deflation else z.copy()
     rho = _dot(r, p)
     run = _Run.empty(v)
-    radau, rows = GaussRadau(task.lower, task.upper), np.arange(len(v))
+    outlook, rows = Outlook.begin(task.lower, task.upper), np.arange(len(v))
     for k in range(limit + 1):
         q = task.systems.apply(p)
         curvature = _dot(p, q)
         step = rho / np.where(curvature > 0, curvature, 1.0)
-        squared = radau.lobatto(step) * rho
+        squared = outlook.squared(rho, curvature, step)
         left = _left(task.systems, w, r, squared, target, norm)
         done = (left <= 1) | (rho == 0)
         broken = ~np.isfinite(rho) | (rho < 0) | ~((curvature > 0) | done)
-        leave = done | broken | (k == limit or perf_counter() >= task.ends)
+        hopeless = ~(task.lower > 0) & (target.kind == "energy")  # no step leads to a bound
+        leave = done | broken | hopeless | (k == limit or perf_counter() >= task.ends)
         if k == 0 and task.patience < limit:
             leave |= expected_steps(task.upper / task.lower, np.fmin(left, 1.0 / target.value)) > task.patience
         if leave.any():
             out = rows[leave]
-            run.w[out], run.residual[out], run.rho[out] = w[leave], r[leave], rho[leave]
+            run.w[out], run.rho[out] = w[leave], rho[leave]
             run.riesz[out], run.direction[out], run.image[out] = z[leave], p[leave], q[leave]
-            run.squared[out], run.iterations[out] = squared[leave], k
+            run.iterations[out] = k
             run.status[out] = np.where(
                 broken, Status.BREAKDOWN, np.where(done, Status.CONVERGED, Status.MAX_ITERATIONS)
             )[leave]
@@ -261,14 +260,14 @@ def _iterate(task: _Task, v: Array, target: Tolerance, limit: int, norm: Real) -
                 break
             task, rows = task.take(keep), rows[keep]
             w, r, p, q, rho, norm, step = w[keep], r[keep], p[keep], q[keep], rho[keep], norm[keep], step[keep]
-            radau.take(keep)
+            outlook.take(keep)
         w += step[:, None] * p
         r -= step[:, None] * q
         z = task.inner.riesz(r)
         new = task.deflation.project(z) if task.deflation else z
         rho, old = _dot(r, new), rho
         ratio = rho / old
-        radau.advance(step, ratio)
+        outlook.advance(step, ratio)
         p *= ratio[:, None]
         p += new
     return run
@@ -291,10 +290,11 @@ def _left(systems: Systems, w: Array, r: Array, squared: Real, stop: Tolerance, 
         rest = np.linalg.norm(r, axis=1)
         return np.where(rest > 0, rest / np.where(load > 0, stop.value * load, np.finfo(np.float64).tiny), 0.0)
     energy = np.sqrt(np.maximum(_dot(w, systems.load - r), 0.0))
-    return relative_bound(np.sqrt(np.maximum(squared, 0.0)), np.minimum(energy, norm)) / stop.value
+    bound = np.where(np.isnan(squared), np.inf, np.sqrt(np.maximum(squared, 0.0)))
+    return relative_bound(bound, np.minimum(energy, norm)) / stop.value
 
 
-def _judge(task: _Task, run: _Run, stop: Tolerance) -> _Judgement:
+def _judge(task: _Task, run: _Run, stop: Tolerance, start: "_Start") -> _Judgement:
     """Bound and residual from the recomputed residual of the field that is returned."""
     systems = task.systems
     v = systems.impose(run.w + systems.lift)
@@ -303,52 +303,57 @@ def _judge(task: _Task, run: _Run, stop: Tolerance) -> _Judgement:
     norm = _reference(systems, v, true)
     load = np.linalg.norm(systems.load, axis=1)
     residual = np.linalg.norm(true, axis=1) / np.where(load > 0, load, 1.0)
-    bound = _quick_bound(task, run, true, noise)
-    late = ~(residual <= stop.value if stop.kind == "residual" else relative_bound(bound, norm) <= stop.value)
-    if (late & ((run.status == Status.CONVERGED) | np.isinf(bound))).any():  # others are far from done
-        bound = np.fmin(bound, _careful_bound(task, run, true, noise))
-    met = residual <= stop.value if stop.kind == "residual" else relative_bound(bound, norm) <= stop.value
+
+    def met(bound: Real) -> Mask:
+        return residual <= stop.value if stop.kind == "residual" else relative_bound(bound, norm) <= stop.value
+
+    bound = _chord(task, run, true, noise)
+    # a start that is far off is not worth a Riesz map of its own
+    worth = (run.status == Status.CONVERGED) | (run.iterations > 0) | np.isinf(bound)
+    rows = np.flatnonzero(~met(bound) & worth)
+    if len(rows):
+        bound[rows] = np.fmin(bound[rows], _ahead(task.take(rows), run, true[rows], noise[rows], rows))
+    rows = np.flatnonzero(~met(bound) & (run.iterations > 0))
+    if len(rows):
+        bound[rows] = np.fmin(bound[rows], start.after(task, v, rows))
     lower = direction_lower(systems, true, run.direction, run.image, noise, task.lower)
-    return _Judgement(v, met | undriven(systems, v), bound, np.minimum(lower, bound), norm, residual)
+    bound, lower = np.where(task.balanced, bound, np.inf), np.where(task.balanced, lower, 0.0)
+    done = (met(bound) | undriven(systems, v)) & task.balanced
+    return _Judgement(v, done, bound, np.minimum(lower, bound), norm, residual)
 
 
-def _quick_bound(task: _Task, run: _Run, true: Array, noise: Real) -> Real:
-    """The smaller of two valid bounds of the energy error, without another Riesz map.
+@dataclass(frozen=True)
+class _Start:
+    """What a pass began with: dofs and their bound, +inf where it is not known."""
 
-    `‖r‖_{X⁻¹} <= ‖z‖_X + ‖r - Xz‖₂ / √λ_min(X)` holds for the true residual r and any z, so also for that of the
-    recursive one. Gauss-Lobatto bounds the error of the recursive residual; the gap to the true one is added. It counts
-    where the Riesz map was accurate enough. What underflows is left to the careful bound.
+    v: Array
+    bound: Real
+
+    def after(self, task: _Task, v: Array, rows: Array) -> Real:
+        """The bound of v from that of the start and what was gained on the way."""
+        part, start, bound = task.take(rows), self.v[rows], self.bound[rows]
+        if np.isinf(bound).any():
+            stability = Stability(part.lower, part.upper)
+            bound = np.fmin(bound, energy_bounds(part.systems, start, part.inner, stability).upper)
+        return error_after(part.systems, start, v[rows], bound)
+
+
+def _chord(task: _Task, run: _Run, true: Array, noise: Real) -> Real:
+    """The chord bound of the recomputed residual, with the Riesz map of the recursive one: any z will do.
+
+    What that z misses of the recomputed residual is paid for; what underflows is left to `_ahead`.
     """
-    smallest, root = np.sqrt(task.inner.lambda_min), np.sqrt(task.lower)
-    xz, lost = _image(task, run)
-    paid = lost + (xz.shape[1] + 8) * EPS * np.linalg.norm(xz, axis=1)  # of zᵀXz as computed
-    energy = np.maximum(_dot(run.riesz, xz), 0.0) + np.linalg.norm(run.riesz, axis=1) * paid
-    first = np.sqrt(energy) + (np.linalg.norm(true - xz, axis=1) + lost) / smallest
-    gap = np.linalg.norm(true - run.residual, axis=1) / smallest
-    bound = np.fmin(first / root, _quadrature(task, run, xz, lost) + gap / root) + noise / root
-    return np.where(run.rho > _TINY, bound * (1 + 16 * EPS), np.inf)
+    found = Residual.by(task.inner, true, run.riesz, noise)
+    bound = found.energy(task.systems, task.inner, Stability(task.lower, task.upper)).upper
+    return np.where(run.rho > _TINY, bound, np.inf)
 
 
-def _careful_bound(task: _Task, run: _Run, true: Array, noise: Real) -> Real:
-    """The same with the Riesz map of the true residual and of the gap: tighter near the floor of rounding."""
-    root = np.sqrt(task.lower)
-    first = dual_norm_upper(task.inner, true) / root
-    gap = dual_norm_upper(task.inner, true - run.residual) / root
-    second = np.where(run.rho > _TINY, _quadrature(task, run, *_image(task, run)) + gap, np.inf)
-    return (np.fmin(first, second) + noise / root) * (1 + 16 * EPS)
-
-
-def _image(task: _Task, run: _Run) -> tuple[Array, Real]:
-    """X z and a bound of its rounding in the Euclidean norm."""
-    return task.inner.apply(run.riesz), task.inner.rounding(run.riesz.shape[1]) * np.linalg.norm(run.riesz, axis=1)
-
-
-def _quadrature(task: _Task, run: _Run, xz: Array, lost: Real) -> Real:
-    """The Gauss-Lobatto bound for the recursive residual and what z misses of it; +inf where that is too much."""
-    inexact = (np.linalg.norm(run.residual - xz, axis=1) + lost) / np.sqrt(task.inner.lambda_min)
-    bound = np.sqrt(np.maximum(run.squared, 0.0)) + 2.0 * inexact / np.sqrt(task.lower)
-    bound = np.where(inexact <= _INEXACT * np.sqrt(np.maximum(run.rho, 0.0)), bound, np.inf)
-    return bound + task.deflation.missed(run.residual) if task.deflation else bound
+def _ahead(task: _Task, run: _Run, true: Array, noise: Real, rows: Array) -> Real:
+    """The smaller of two bounds with Riesz maps of their own: the chord bound, and that of one step ahead."""
+    stability, systems, inner = Stability(task.lower, task.upper), task.systems, task.inner
+    chord = Residual.from_residual(inner, true, noise).energy(systems, inner, stability).upper
+    stepped = stepped_upper(systems, inner, stability, true, run.direction[rows], run.image[rows], noise)
+    return np.fmin(chord, stepped)
 
 
 def _reference(systems: Systems, v: Array, true: Array) -> Real:

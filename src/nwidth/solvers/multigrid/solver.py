@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from nwidth.bounds.residual import energy_bounds, reference_norm, relative_bound, undriven
+from nwidth.bounds.residual import energy_bounds, reference_norm, relative_bound, solvable, undriven
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.solution import Solution, Status, Tolerance
@@ -117,7 +117,8 @@ class Multigrid(Solver):
         systems, inner, stability = problem.systems(mu), problem.space.inner("energy"), problem.constant(mu)
         contrast = np.where(stability.lower > 0, stability.upper / stability.lower, np.inf)
         goals = np.maximum(rtol * np.minimum(1.0, _FIRST / np.sqrt(contrast)), 10 * _LAST)
-        missed = np.ones(len(work.x), dtype=bool)
+        balanced = solvable(problem.space, systems)
+        missed = balanced.copy()
         while True:
             goals = 0.5 ** np.ceil(-np.log2(goals))  # samples with nearly the same goal run together
             for goal in np.unique(goals[missed]):
@@ -125,14 +126,16 @@ class Multigrid(Solver):
             v = free_fields(problem, mu, work.x, work.stencils.constants)
             bounds, norm = energy_bounds(systems, v, inner, stability), reference_norm(systems, v)
             relative = relative_bound(bounds.upper, norm)
-            met = (relative <= rtol) | undriven(systems, v)
+            met = ((relative <= rtol) | undriven(systems, v)) & balanced
             work.status[met] = Status.CONVERGED  # the bound decides, whatever became of the residual
-            missed = ~met & (work.status == Status.CONVERGED)
+            missed = balanced & ~met & (work.status == Status.CONVERGED)
             if not (missed & (goals > _LAST)).any():
                 break
             goals = np.where(missed, work.residual * np.clip(_AIM * rtol / relative, 1e-3, 0.1), goals)
         work.status[missed] = Status.MAX_ITERATIONS
-        return {"bound": bounds.upper, "lower": bounds.lower, "norm": norm}
+        work.status[~balanced] = Status.SINGULAR
+        upper, lower = np.where(balanced, bounds.upper, np.inf), np.where(balanced, bounds.lower, 0.0)
+        return {"bound": upper, "lower": lower, "norm": norm}
 
 
 def _joined(problem: Stencilled, parts: list[tuple[Real, Array, dict[str, Array], str]]) -> Solution:
