@@ -15,8 +15,8 @@ from nwidth.core.storable import Parts
 from nwidth.problems.burgers import Burgers
 from nwidth.spaces.trajectories import Trajectories
 
-BURGERS = Burgers(0.05, resolution=16, solver_resolution=32, modes=8, levels=(0.02, 0.2))
-REPEATS, CALIBRATED, FRESH = 60, 39, 40
+BURGERS = Burgers(0.05, resolution=16, solver_resolution=32, modes=8, levels=(0.01, 0.05, 0.2, 0.8))
+REPEATS, CALIBRATED, FRESH, LEVEL = 60, 39, 40, 0.8
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def repeats(pool, **options):
     for i in range(REPEATS):
         first = i * (CALIBRATED + FRESH)
         rows = np.arange(first, first + CALIBRATED + FRESH)
-        certified = nw.certify(Diffusing(), holdout=pool.take(rows[:CALIBRATED]), level=0.9, **options)
+        certified = nw.certify(Diffusing(), holdout=pool.take(rows[:CALIBRATED]), level=LEVEL, **options)
         fresh = pool.take(rows[CALIBRATED:])
         answer = certified.predict(fresh.mu)
         assert answer.guarantee == certified.guarantee and isinstance(answer.guarantee, Statistical)
@@ -83,26 +83,26 @@ def test_without_runs_nothing_is_promised():
 
 
 def test_fresh_runs_are_covered_at_each_time_by_the_law(pool):
-    """At each lead time the hits are beta-binomial: 40 fresh runs, the 36th of 39 errors is the limit."""
+    """At each lead time the hits are beta-binomial: 40 fresh runs, the 32nd of 39 errors is the limit."""
     found = [(limit, count, (error <= limit).sum(axis=0)) for limit, count, error in repeats(pool)]
     limits, counts, hits = (np.array(part) for part in zip(*found, strict=True))
     assert (counts == CALIBRATED).all()
-    for time in range(2):
-        assert abs(deviation(hits[:, time], FRESH, CALIBRATED)) < 4
-    assert (limits[:, 1] > 1.5 * limits[:, 0]).all(), "what is left out has acted for longer"
+    for time in range(len(BURGERS.times)):
+        assert abs(deviation(hits[:, time], FRESH, CALIBRATED, LEVEL)) < 3
+    # what is left out has acted for longer, until diffusion has taken all of it
+    assert (limits[:, 2] > 3 * limits[:, 0]).all() and (limits[:, 3] < 0.5 * limits[:, 2]).all()
 
 
 def test_all_times_together_are_covered_by_the_law_of_the_runs_that_calibrate(pool):
     found = list(repeats(pool, together=True))
     hits = [(error <= limit).all(axis=1).sum() for limit, _, error in found]
     assert {count for _, count, _ in found} == {26}, "a third of the runs shapes the profile"
-    assert abs(deviation(hits, FRESH, 26)) < 4
+    assert abs(deviation(hits, FRESH, 26, LEVEL)) < 3
 
 
 def test_each_time_on_its_own_does_not_hold_at_all_times_together(pool):
-    """Two lead times of one run err together, mostly: what is lost is little, and it is lost."""
     apart = [(error <= limit).all(axis=1).sum() for limit, _, error in repeats(pool)]
-    assert deviation(apart, FRESH, CALIBRATED) < -2
+    assert deviation(apart, FRESH, CALIBRATED, LEVEL) < -4
 
 
 def test_runs_of_the_solver_give_the_limits_of_the_closed_form():

@@ -123,8 +123,8 @@ MUTANTS = [
     Mutant(
         "one limit from the errors at all times",
         "certificates/lead_time.py",
-        "[quantile(column, level) for column in errors[calibrating].T]",
-        "[quantile(errors[calibrating].ravel(), level)] * errors.shape[1]",
+        "[quantile(column, level) for column in errors.T]",
+        "[quantile(errors.ravel(), level)] * errors.shape[1]",
         LEAD,
     ),
     Mutant(
@@ -135,10 +135,10 @@ MUTANTS = [
         LEAD,
     ),
     Mutant(
-        "a profile chosen by the runs that calibrate",
+        "all times together from each on its own",
         "certificates/lead_time.py",
-        "order[: len(runs) // 3], order[len(runs) // 3 :]",
-        "order[: len(runs) // 3], order[: len(runs) - len(runs) // 3]",
+        "_joint(values, choosing, calibrating, level)",
+        "_each(values[calibrating], level)",
         LEAD,
     ),
     Mutant(
