@@ -116,4 +116,4 @@ def test_limits_in_time_are_measured_in_the_norm_of_the_mass(factor, state):
 
     changed = nw.Certified(certified.surrogate, Changed(certified.certificate, change))
     checks = checked(changed, problem, count=3)
-    assert state_of(checks, "norm of the mass: the limit holds") is state
+    assert state_of(checks, "field, norm of the mass, each case at the worst of") is state

@@ -1,15 +1,19 @@
 """The distance to the exact solution in checks and reports: numbers, words, table and picture."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import nwidth as nw
 from nwidth.core.prediction import uncertified
+from nwidth.online.total_error import TotalErrorBound
+from nwidth.problems.thermal_block import ThermalBlock
 from nwidth.reports import figures
 from nwidth.reports.model import LimitCheck, PartsChart
 from nwidth.reports.palette import LIGHT
 from nwidth.solvers.direct import Direct
-from nwidth.study.exact import exact_chart, exact_parts, exact_sentence, exact_table
+from nwidth.study.exact import SPLIT, WHOLE, exact_chart, exact_parts, exact_sentence, exact_table, proven
 
 
 def parts_of(size, resolution=12):
@@ -44,6 +48,48 @@ def test_equations_without_a_bound_say_nothing():
     lost = np.full((1, 9, 9), np.nan)
     mu = darcy.parameters.sample([0], 0)
     assert exact_parts(darcy, uncertified(mu, lost, darcy.space, np.ones(1, dtype=bool))) == {}
+
+
+def test_what_is_not_proven_is_not_called_guaranteed():
+    parts = parts_of(0.15)
+    assert proven(parts, WHOLE) and proven(parts, SPLIT)
+    assert "guaranteed" in exact_sentence(parts) and exact_table(parts).note.startswith("Guaranteed,")
+    assert "indication" not in exact_sentence(parts) + exact_table(parts).note
+    half = parts | {SPLIT: np.zeros(3)}
+    for text in (exact_sentence(half), exact_table(half).note):
+        assert "an indication only" in text and "guaranteed" in text and "stability constant is not proven" in text
+    none = {name: values for name, values in parts.items() if name not in (WHOLE, SPLIT)}
+    assert "guaranteed" not in (exact_sentence(none) + exact_table(none).note).lower()
+
+
+def test_constants_that_are_not_proven_make_the_parts_an_indication():
+    class Unproven(type(nw.problems.get("darcy", resolution=8))):
+        def constant(self, mu, field=None):
+            return replace(super().constant(mu), proven=False)
+
+    problem = Unproven(resolution=8)
+    mu = problem.parameters.sample(range(2), 0)
+    answer = uncertified(mu, nw.solve(problem, mu, Direct()).field, problem.space, np.ones(2, dtype=bool))
+    parts = exact_parts(problem, answer)
+    assert proven(parts, WHOLE) and not proven(parts, SPLIT)
+
+
+def test_a_free_boundary_has_no_bound():
+    """The bound knows this kind of problem, but not with a part of its boundary free."""
+    problem = ThermalBlock(2, 8)
+    space = problem.space
+    boundary = ~space.free
+    free = space.free.copy()
+    free[np.flatnonzero(boundary)[:3]] = True
+
+    class Free(ThermalBlock):
+        space = replace(problem.space, free=free)
+
+    found = Free(2, 8)
+    mu = found.parameters.sample(range(1), 0)
+    answer = uncertified(mu, np.zeros((1, *space.shape)), found.space, np.ones(1, dtype=bool))
+    assert TotalErrorBound.applies(found)
+    assert exact_parts(found, answer) == {}
 
 
 def test_pictures():

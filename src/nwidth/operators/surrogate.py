@@ -72,6 +72,11 @@ class NeuralSurrogate(Surrogate, Remembering):
         return np.array([mark in known for mark in marks(mu)], dtype=bool)
 
     @property
+    def remembers(self) -> bool:
+        """Not where its file comes from a time at which runs were not marked."""
+        return bool(self.history.runs)
+
+    @property
     def nodes(self) -> tuple[int, ...]:
         """Nodes per axis of the grid that the module works on, () without a grid."""
         return self.encoding.grid_of(self._space)

@@ -32,6 +32,8 @@ _FEWEST = 5
 _HELD, _PIECE = 2**31, 64
 #: Standardised parameters closer than this are the same run.
 _SAME = 1e-9
+#: Regressors that keep their training table.
+_KEEPING = KernelRegression | RBFRegression | GaussianProcess
 
 
 class Regressor(Protocol):
@@ -55,6 +57,8 @@ class Regression:
     def __call__(self, mu: Mu) -> Real:
         """Values `(B, M)`. Raises InputError where a user's own regressor returns another shape."""
         X = self.features(mu)
+        if not len(X):
+            return np.empty((0, self.columns))
         values = np.asarray(self.model.predict(X), dtype=np.float64).reshape(len(X), -1)
         if values.shape[1] != self.columns:
             raise InputError(
@@ -64,9 +68,14 @@ class Regression:
 
     def has_seen(self, mu: Mu) -> Mask:
         """Whether these parameters are rows of the training table, to rounding, `(B,)`."""
-        if not isinstance(self.model, KernelRegression | RBFRegression | GaussianProcess):
+        if not isinstance(self.model, _KEEPING):
             return np.zeros(batch_size(mu), dtype=bool)
         return _among(self.features(mu), self.model.rows)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it keeps its training table."""
+        return isinstance(self.model, _KEEPING)
 
     def children(self, prefix: str) -> dict[str, Storable]:
         """What a file needs. Raises InputError for a user's own regressor that is not Storable."""
@@ -283,6 +292,11 @@ class PODRegressionSurrogate(Surrogate, Remembering):
             if learned is not None:
                 found |= learned.regression.has_seen(mu)
         return found
+
+    @property
+    def remembers(self) -> bool:
+        """Whether one of its regressions keeps its training table."""
+        return any(x is not None and x.regression.remembers for x in (self.field_model, self.outputs))
 
     @property
     def deviation(self) -> Deviation | None:

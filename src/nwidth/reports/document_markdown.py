@@ -1,6 +1,9 @@
 """A document as Markdown (CommonMark with tables): for a repository, a ticket, a diff."""
 
+import numpy as np
+
 from nwidth.reports.document import Block, Bullets, Document, Facts, Grid, Paragraph, Scatter, Tone
+from nwidth.reports.words import significant
 
 _MARKS = {Tone.PLAIN: "", Tone.GOOD: "✓ ", Tone.BAD: "✕ ", Tone.OPEN: "? "}
 
@@ -30,8 +33,18 @@ def _block(block: Block) -> str:
             return f"{text}\n\n{_plain(table.note)}" if table.note else text
         case Facts(values):
             return "\n".join(f"- {_plain(name)}: `{value}`" for name, value in values.items())
-        case Scatter():
-            return ""
+        case Scatter(title):
+            return _plain(f"{title}: {_in_words(block)}. The picture is in the HTML page.")
+
+
+def _in_words(scatter: Scatter) -> str:
+    """What the picture shows: how far limits are above errors."""
+    shown = np.isfinite(scatter.errors) & np.isfinite(scatter.limits)
+    if not shown.any():
+        return "no case has a limit"
+    ratio = scatter.limits[shown] / np.maximum(scatter.errors[shown], np.finfo(float).tiny)
+    least, middle, most = (significant(float(f(ratio))) for f in (np.min, np.median, np.max))
+    return f"stated limit over true error from {least} to {most}, median {middle}"
 
 
 def _marked(row: tuple[str, ...], mark: str, judged: int) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 checked. No dates, no times, no paths: the same model and data give the same bytes.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -99,6 +100,7 @@ class Evidence:
     def write(self, folder: str | Path) -> tuple[Path, Path]:
         """`evidence.html` and `evidence.md` in the folder. Raises WorkError where it cannot be written."""
         folder, page = Path(folder), document(self)
+        check_folder(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -107,6 +109,19 @@ class Evidence:
         for name, text in written.items():
             write_atomically(folder / name, partial(_put, text))
         return folder / HTML, folder / MARKDOWN
+
+
+def check_folder(folder: str | Path) -> None:
+    """Raises WorkError where a page cannot be written to `folder`; nothing is made."""
+    folder = Path(folder)
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise WorkError(f"{folder} cannot be made: {there} is no folder; choose another folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise WorkError(f"{there} cannot be written to; choose another folder")
+    for name in (HTML, MARKDOWN):
+        if (folder / name).is_dir():
+            raise WorkError(f"{folder / name} is a folder; choose another folder")
 
 
 def _put(text: str, stream: BinaryIO) -> None:

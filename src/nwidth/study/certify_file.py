@@ -17,7 +17,7 @@ from nwidth.problems.base import Problem
 from nwidth.reports.words import at_most, plural
 from nwidth.snapshots.base import Snapshots
 from nwidth.study.answers import difference_unit, equation_of
-from nwidth.study.evidence_files import data_hash
+from nwidth.study.evidence_unseen import calibration_record
 from nwidth.study.holdout import read_holdout, read_parameters
 from nwidth.surrogates.base import Surrogate
 
@@ -142,5 +142,5 @@ def _provenance(report: CertifyReport, model: Path, runs: Snapshots | None, seed
         {"made by": "certify_file", "seed": seed, "from": kept} if kept else {"made by": "certify_file", "seed": seed}
     )
     if runs is not None:
-        made["holdout"] = {"runs": len(runs.good), "sha256": data_hash(runs)}
+        made["holdout"] = calibration_record(runs)
     return made | {"summary": [line for line in report.lines if not line.startswith("Saved")]}

@@ -29,7 +29,7 @@ from nwidth.solvers.choose import solve
 from nwidth.spaces.grid import Grid
 from nwidth.study.costs import costs
 from nwidth.study.errors import energy_errors, relative_errors, run_bounds
-from nwidth.study.exact import exact_parts, exact_sentence
+from nwidth.study.exact import SPLIT, WHOLE, exact_parts, exact_sentence, proven
 from nwidth.study.field_errors import ENERGY, field_errors
 
 #: Samples that are solved on finer grids, for the error of the grid itself.
@@ -119,7 +119,8 @@ class Checked:
             "limit_over_error": _spread(effectivity),
         }
         if self.exact:
-            found["exact"] = {name: _spread(v) for name, v in self.exact.items()}
+            flags = {name: proven(self.exact, name) for name in (WHOLE, SPLIT)}
+            found["exact"] = {name: flags[name] if name in flags else _spread(v) for name, v in self.exact.items()}
         if self.refined:
             found["refined"] = {"rtol": self.rtol} | {name: _spread(v) for name, v in self.refined.items()}
         found["outputs"] = {name: _output_summary(rows, self.units[name]) for name, rows in self.outputs.items()}

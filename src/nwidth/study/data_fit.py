@@ -16,6 +16,7 @@ from nwidth.certificates.quantities import FIELD, Truth, errors_of, norm_named, 
 from nwidth.core.arrays import Array, Real
 from nwidth.core.errors import InputError
 from nwidth.core.prediction import Prediction
+from nwidth.core.rows import marks
 from nwidth.core.validation import as_mu
 from nwidth.io.model import save
 from nwidth.io.readers.base import Runs
@@ -174,7 +175,7 @@ def fit_runs(
         parameters=data.parameters.names,
         certified=certified,
     )
-    save(certified, target, provenance=_provenance(report, Path(table), seed))
+    save(certified, target, provenance=_provenance(report, Path(table), seed) | _calibrated_on(data, test))
     return report
 
 
@@ -298,6 +299,12 @@ def _relative(prediction: Prediction, test: Snapshots) -> float | None:
     answers = test.space.flatten(np.asarray(prediction.field))
     size = np.linalg.norm(truth, axis=1)
     return float(np.median(np.linalg.norm(answers - truth, axis=1) / np.where(size > 0, size, 1.0)))
+
+
+def _calibrated_on(data: Snapshots, test: Snapshots) -> dict[str, Any]:
+    """Marks of all runs but those that only test: evidence on any of these would be none."""
+    tested = set(marks(test.mu))
+    return {"holdout": {"marks": [mark for mark in marks(data.mu) if mark not in tested]}}
 
 
 def _provenance(report: FitReport, table: Path, seed: int) -> dict[str, Any]:

@@ -14,13 +14,15 @@ from nwidth.io.migrate import Manifest
 from nwidth.io.model import load, read_manifest
 from nwidth.online.wrappers import Certified, Refining
 from nwidth.problems.base import Problem
-from nwidth.reports.evidence import Assumption, Evidence
+from nwidth.reports.evidence import Assumption, Evidence, check_folder
+from nwidth.reports.words import plural
 from nwidth.snapshots.base import Snapshots
 from nwidth.snapshots.generate import generate
 from nwidth.study.answers import equation_of
 from nwidth.study.evidence_cases import cases_of
 from nwidth.study.evidence_checks import Subject, checks_of
 from nwidth.study.evidence_files import data_hash, extras_of, file_hash
+from nwidth.study.evidence_unseen import unseen_checks
 from nwidth.study.evidence_words import answers_of, counts_table, pictures, promise_of, ranges_table, remembered
 from nwidth.study.holdout import read_holdout
 from nwidth.study.licences import licences
@@ -29,7 +31,7 @@ from nwidth.study.pipeline import runs_of
 from nwidth.study.run import load as load_study
 from nwidth.study.run import run
 from nwidth.study.schema import Study
-from nwidth.study.software_tests import read_test_counts
+from nwidth.study.software_tests import TestCounts, read_test_counts
 from nwidth.study.steps import Listener
 
 #: Fresh cases are drawn far behind those that studies use: train, calibrate and test start at 0, 10 and 20 million.
@@ -68,6 +70,8 @@ def write_evidence(
 ) -> Written:
     """`evidence.html` and `evidence.md` in `folder`, for a study (YAML) or a model file with limits.
 
+    Where the page cannot be written, and a file of test results that is none, are found before the work.
+
     A study is run as far as its limit and its unseen runs, and these are what is checked. A model is checked on
     `holdout` (snapshots, a store, or a table with `results`); without it on `cases` fresh ones, solved in full, where
     the model holds its equation or `problem` is given. `use` states the intended use (in a study: `evidence.use`);
@@ -77,6 +81,8 @@ def write_evidence(
     limits, as `study.load` and `load` do, WorkError where the page cannot be written.
     """
     path = Path(source)
+    check_folder(folder)
+    counts = None if tests is None else read_test_counts(tests)
     if path.suffix.lower() in _YAML:
         _refuse(holdout=holdout, results=results, problem=problem)
         study = load_study(path, overrides, seed=seed, kinds=kinds)
@@ -85,7 +91,7 @@ def write_evidence(
         if overrides:
             raise InputError(f"{overrides[0]!r}: KEY=VALUE changes a study, and {path} is a model")
         parts = _of_model(path, holdout, results, problem, cases, seed or 0, kinds, watched)
-    evidence = _gather(parts, use, tests)
+    evidence = _gather(parts, use, counts, None if tests is None else Path(tests))
     return Written(evidence, *evidence.write(folder))
 
 
@@ -113,7 +119,8 @@ def _of_study(study: Study, watched: bool, listen: Listener) -> _Parts:
     problem: Problem = study.problem.instance
     found = cases_of(certified, problem, data["test"], "the study's own unseen runs")
     mu = {part: _parameters(runs) for part, runs in data.items()}
-    subject = Subject(study.name, certified, problem, found, mu, seed=study.seed)
+    missing = _unusable(data["test"]) if found is None else ""
+    subject = Subject(study.name, certified, problem, found, mu, seed=study.seed, missing=missing)
     settings = _flat("problem", study.problem.inputs) | _flat("fit", study.method.inputs)
     settings |= _flat("", study.file.model_dump(mode="json", include={"seed", "snapshots", "certify"}))
     return _Parts(subject, outcome.model, read_manifest(outcome.model), data, study.file.evidence.use, settings)
@@ -136,15 +143,26 @@ def _of_model(
         runs, source = holdout, "runs kept apart"
     elif holdout is not None:
         runs, source = read_holdout(certified, holdout, results, kinds=kinds), f"runs kept apart ({Path(holdout).name})"
-        hashes = {Path(p).name: file_hash(Path(p)) for p in (holdout, results) if p and Path(p).is_file()}
+        named = {"unseen runs": holdout, "results": results}
+        files = {what: Path(p) for what, p in named.items() if p and Path(p).is_file()}
+        hashes = {f"{what} ({file.name})": file_hash(file) for what, file in files.items()}
     elif problem is not None and count:
         runs = generate(problem, count, seed, start=FRESH, progress=watched)
         source = f"drawn afresh from the problem's parameters (seed {seed}) and solved for this page"
     found = None if runs is None else cases_of(certified, problem, runs, source)
     parts = {} if runs is None else {"test": _parameters(runs)}
-    known = () if found else remembered(manifest["provenance"])
-    subject = Subject(path.stem, certified, problem, found, parts, known, seed)
+    if runs is None or found is None:
+        known = remembered(manifest["provenance"])
+    else:
+        known = tuple(unseen_checks(certified, manifest["provenance"], runs, found.mu))
+    missing = "no unseen cases were given" if runs is None else _unusable(runs)
+    subject = Subject(path.stem, certified, problem, found, parts, known, seed, missing)
     return _Parts(subject, path, manifest, {} if runs is None else {"test": runs}, hashes=hashes)
+
+
+def _unusable(runs: Snapshots) -> str:
+    """Why there is nothing to compare."""
+    return f"none of {plural(len(runs), 'unseen run')} converged with finite numbers"
 
 
 def certified_in(path: Path, kinds: Sequence[type] = ()) -> Certified:
@@ -160,18 +178,20 @@ def certified_in(path: Path, kinds: Sequence[type] = ()) -> Certified:
     return found
 
 
-def _gather(parts: _Parts, use: str, tests: str | Path | None) -> Evidence:
+def _gather(parts: _Parts, use: str, counts: TestCounts | None, tests: Path | None) -> Evidence:
     subject = parts.subject
-    counts = None if tests is None else read_test_counts(tests)
     checked = checks_of(subject)
     if counts is not None:
         total = counts.passed + counts.failed
         checked += (
-            Assumption.judged("The software's own tests pass", "the given JUnit file", counts.failed == 0,
+            Assumption.judged("The software's own tests pass", "the given JUnit file; at least one must have run",
+                              counts.failed == 0 and counts.passed > 0,
                               f"{counts.passed:,} of {total:,}; {counts.skipped:,} skipped"),
         )  # fmt: skip
     hashes = {parts.model.name: file_hash(parts.model), "surrogate (fingerprint)": _fingerprint(subject.certified)}
     hashes |= {f"runs to {part}": data_hash(runs) for part, runs in parts.data.items()} | dict(parts.hashes or {})
+    if tests is not None:
+        hashes[f"software tests ({tests.name})"] = file_hash(tests)
     extras = extras_of(parts.manifest)
     return Evidence(
         name=subject.name,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nwidth.core.arrays import Mu
+from nwidth.core.arrays import Mask, Mu
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Estimate, Rigorous, Statistical
 from nwidth.core.prediction import Prediction
@@ -19,8 +19,9 @@ from nwidth.reports.evidence import Assumption, State
 from nwidth.reports.words import at_most, deviation, plural, significant
 from nwidth.spaces.base import ParameterSpace
 from nwidth.spaces.typical import TypicalFields
-from nwidth.study.evidence_cases import Cases, Measured
+from nwidth.study.evidence_cases import Cases
 from nwidth.study.evidence_equation import equation_checks
+from nwidth.study.evidence_held import held_check, solved_check
 from nwidth.study.evidence_statistics import disjoint_checks, statistical_checks
 
 #: Cases that are asked a second time, one by one.
@@ -32,7 +33,7 @@ _ALIKE = 1e-5
 @dataclass(frozen=True)
 class Subject:
     """What is judged: a certified surrogate, its equation where there is one, unseen cases where there are any, and the
-    parameters of the runs at hand by part (train, calibrate, test)."""
+    parameters of the runs at hand by part (train, calibrate, test). `missing` says why there are no unseen cases."""
 
     name: str
     certified: Certified
@@ -41,40 +42,55 @@ class Subject:
     parts: Mapping[str, Mu] = field(default_factory=dict)
     known: tuple[Assumption, ...] = ()
     seed: int = 0
+    missing: str = "no unseen cases were given"
 
 
 def checks_of(subject: Subject) -> tuple[Assumption, ...]:
     """Every assumption with its check."""
-    return (*_integrity(subject), *subject.known, *disjoint_checks(subject.parts), *_cases(subject), *_limits(subject))
+    return (
+        *_integrity(subject.certified),
+        *subject.known,
+        *disjoint_checks(subject.parts),
+        *_cases(subject),
+        *_limits(subject),
+    )
 
 
-def _integrity(subject: Subject) -> Iterator[Assumption]:
+def _integrity(certified: Certified) -> Iterator[Assumption]:
     yield Assumption.judged(
         "The model file is complete and unaltered", "SHA-256 of every member, checked on loading", True, "all match"
     )
-    yield Assumption.judged(
-        "The limit belongs to this surrogate", "the certificate compares fingerprints, or answers, on loading", True
-    )
+    if isinstance(certified.guarantee, Statistical):  # a guaranteed limit is of the answer, whoever gave it
+        yield Assumption.judged("The limit was calibrated for this surrogate",
+                                "the certificate compares fingerprints, or answers, on loading", True)  # fmt: skip
 
 
 def _cases(subject: Subject) -> Iterator[Assumption]:
     cases = subject.cases
     if cases is None:
-        yield Assumption("The limits hold on unseen cases", "no unseen cases were given", State.OPEN)
+        yield Assumption("The limits hold on unseen cases", subject.missing, State.OPEN)
         return
     inside, finite = cases.prediction.inside, np.isfinite(cases.prediction.bound)
-    limited, number = bool(finite[inside].all()), f"{int(finite[inside].sum())} of {int(inside.sum()):,}"
-    yield Assumption.judged(
-        "Every case inside the tested range gets a limit", "limits of the unseen cases", limited, number
-    )
+    yield _all_of("Every case inside the tested range gets a limit", finite[inside], "no unseen case is inside")
     if isinstance(cases.prediction.guarantee, Statistical):
-        outside = int((~inside).sum())
-        yield Assumption.judged("No case outside the tested range gets a limit", "limits of the unseen cases",
-                                not finite[~inside].any(), f"{outside} of {len(cases):,} outside")  # fmt: skip
+        outside = "No case outside the tested range gets a limit"
+        yield _all_of(outside, ~finite[~inside], "no unseen case is outside")
     yield from _drift(subject.certified.parameters, cases)
     yield _alone_and_together(subject.certified, cases)
+    if (solved := solved_check(cases)) is not None:
+        yield solved
     if not isinstance(cases.prediction.guarantee, Statistical):
-        yield from map(_held, cases.measured)
+        how = "true error, from the full-order solver, against the stated limit"
+        yield from (held_check(f"{m.name}: the limit holds on unseen cases", how, m) for m in cases.measured)
+    for name, why in cases.unmeasured:
+        yield Assumption(f"{name}: the limit holds on unseen cases", why, State.OPEN)
+
+
+def _all_of(text: str, good: Mask, none: str) -> Assumption:
+    how = "limits of the unseen cases"
+    if not len(good):
+        return Assumption(text, f"{how}: {none}", State.OPEN)
+    return Assumption.judged(text, how, bool(good.all()), f"{int(good.sum()):,} of {len(good):,}")
 
 
 def _drift(space: ParameterSpace, cases: Cases) -> Iterator[Assumption]:
@@ -88,17 +104,6 @@ def _drift(space: ParameterSpace, cases: Cases) -> Iterator[Assumption]:
             p > 0.01,
             f"p = {significant(p)}",
         )  # fmt: skip
-
-
-def _held(measured: Measured) -> Assumption:
-    held, count = int(measured.held.sum()), len(measured.error)
-    ratio = measured.limit / np.maximum(measured.error, np.finfo(float).tiny)
-    return Assumption.judged(
-        f"{measured.name}: the limit holds on unseen cases",
-        "true error, from the full-order solver, against the stated limit",
-        held == count,
-        f"{held} of {count:,}; limit {significant(float(ratio.min()))} to {significant(float(ratio.max()))} x error",
-    )
 
 
 def _alone_and_together(certified: Certified, cases: Cases) -> Assumption:
@@ -117,7 +122,8 @@ def _alone_and_together(certified: Certified, cases: Cases) -> Assumption:
 
 def _apart(one: Prediction, other: Prediction) -> float:
     pairs = [(np.asarray(one.field), np.asarray(other.field)), (one.bound, other.bound)]
-    pairs += [(o.values, other.outputs[name].values) for name, o in one.outputs.items()]
+    for name, o in one.outputs.items():
+        pairs += [(o.values, other.outputs[name].values), (o.limit, other.outputs[name].limit)]
     return max((_relative(np.asarray(a), np.asarray(b)) for a, b in pairs if np.size(a)), default=0.0)
 
 

@@ -1,21 +1,27 @@
 """The true error of a field in the norm of its limit, and how far the reference itself can be off in that norm."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from nwidth.certificates.base import Certificate
 from nwidth.certificates.linear_residual import LinearResidualCertificate
 from nwidth.certificates.quantities import NORMS
 from nwidth.certificates.residual import ResidualCertificate
-from nwidth.core.arrays import Array, Mu, Real
+from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.guarantee import Guarantee
 from nwidth.core.prediction import uncertified
 from nwidth.core.validation import select
-from nwidth.problems.base import Linear, Problem, is_coercive
+from nwidth.problems.base import Evolution, Linear, Problem, is_coercive
 from nwidth.study.errors import run_bounds
 
 #: Norms that guaranteed limits of fields are stated in; other words (trajectories) are not measured here.
 ENERGY, GRADIENT, L2 = "energy norm", "gradient norm", "L2 norm"
 _PIECE = 64
+#: Runs whose distance from the solution is above this part of it do not count as solutions.
+SOLVED = 1e-4
+#: Runs below this part of the largest one are zero.
+_ZERO = 1e-12
 
 
 def calibrated_norm(guarantee: Guarantee) -> str | None:
@@ -43,14 +49,36 @@ def field_errors(norm: str, problem: Problem | None, mu: Mu, difference: Array) 
     return found
 
 
-def reference_slack(certificate: Certificate, problem: Problem | None, mu: Mu, truth: Array) -> Real:
-    """A guaranteed bound of the distance between reference fields and the full-order solution, in the limit's norm,
-    `(B,)`: an iteration ends at its tolerance, not at rounding. Zero where none is known."""
+@dataclass(frozen=True)
+class Reference:
+    """How far runs can be from the solution of the equation that a limit was proven for: a guaranteed bound `slack` and
+    the size of each run, `(B,)`, in the limit's norm. An iteration ends at its tolerance, not at rounding; runs of
+    another equation are far away."""
+
+    slack: Real
+    size: Real
+
+    @property
+    def wrong(self) -> Mask:
+        """Which runs cannot be told to solve the equation: nothing can be measured from them."""
+        floor = _ZERO * float(np.max(self.size, initial=0.0, where=np.isfinite(self.size)))
+        return ~(self.slack <= SOLVED * np.maximum(self.size, floor))
+
+
+def reference_of(
+    certificate: Certificate, problem: Problem | None, norm: str, mu: Mu, truth: Array
+) -> Reference | None:
+    """The distance of runs `(B, *shape)` from the equation of the certificate (of `problem` where it holds none); None
+    where no bound of it is known in this norm."""
+    equation = certificate.equation or problem
+    if not isinstance(equation, Linear) or isinstance(equation, Evolution) or truth.shape[1:] != equation.space.shape:
+        return None
     if isinstance(certificate, ResidualCertificate | LinearResidualCertificate):
         inside = np.ones(len(truth), dtype=bool)
-        own = certificate.bound(uncertified(mu, truth, certificate.problem.space, inside)).bound
-        return np.where(np.isfinite(own), own, 0.0)
-    if is_coercive(problem):
-        own = run_bounds(problem, mu, truth)
-        return np.where(np.isfinite(own), own, 0.0)
-    return np.zeros(len(truth))
+        slack = certificate.bound(uncertified(mu, truth, equation.space, inside)).bound
+    elif is_coercive(equation) and norm == ENERGY:
+        slack = run_bounds(equation, mu, truth)
+    else:
+        return None
+    size = field_errors(norm, equation, mu, truth)
+    return Reference(slack, np.full(len(slack), np.inf) if size is None else size)

@@ -52,6 +52,11 @@ class Remembering(ABC):
     def has_seen(self, mu: Mu) -> Mask:
         """Which of these runs it was fitted to, `(B,)`."""
 
+    @property
+    def remembers(self) -> bool:
+        """Whether it knows its runs at all: where it does not, `has_seen` finds none."""
+        return True
+
 
 class Fitter(ABC):
     """A frozen configuration of what changes the result."""
