@@ -34,7 +34,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nwidth.bounds.step_systems import EPS, Matrix, StepSystem, gamma
+from nwidth.bounds.step_systems import EPS, TINY, Matrix, StepSystem, binary, gamma, lengths
 from nwidth.core.arrays import Real
 from nwidth.core.errors import InputError
 from nwidth.spaces.base import FunctionSpace, InnerProduct
@@ -42,7 +42,8 @@ from nwidth.spaces.constant_march import ConstantMarch
 from nwidth.spaces.grid import Grid
 from nwidth.spaces.mesh import MatrixProduct
 
-_TINY = float(np.finfo(np.float64).tiny)
+#: Data between these are worked on as they are; others in units of their largest number: squares stay in float64.
+_SMALL, _LARGE = 1e-90, 1e90
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +77,8 @@ class Product:
         """An upper bound of `‖r‖_{X⁻¹}` for each row, whatever the accuracy of the Riesz map, `(k,)`."""
         z = self.inner.riesz(r)
         image = self.inner.apply(z)
-        rest = np.linalg.norm(r - image, axis=1)
-        noise = gamma(self.operations + 4) * (
-            self.norm * np.linalg.norm(z, axis=1) + np.linalg.norm(r, axis=1)
-        )  # fmt: skip
+        rest = lengths(r - image)
+        noise = gamma(self.operations + 4) * (self.norm * lengths(z) + lengths(r))
         return (np.sqrt(self._square(z, image)) + self.plain(rest + noise)) * (1 + gamma(r.shape[1] + 8))
 
     def plain(self, length: Real) -> Real:
@@ -89,6 +88,7 @@ class Product:
     def _square(self, rows: Real, image: Real) -> Real:
         computed = np.maximum(np.einsum("kn,kn->k", rows, image), 0.0)
         noise = gamma(rows.shape[1] + self.operations + 4) * self.norm * np.einsum("kn,kn->k", rows, rows)
+        noise = noise + rows.shape[1] * TINY  # of products too small for float64
         return (computed + noise) * (1 + gamma(rows.shape[1] + 8))
 
 
@@ -109,6 +109,15 @@ class TimeBounds(NamedTuple):
     energy: float
     before: Real
 
+    def times(self, unit: float) -> "TimeBounds":
+        """In the units of the data again; below the range of float64 an upper bound is rounded up and a lower one 0."""
+        if unit == 1.0:
+            return self
+        with np.errstate(over="ignore", under="ignore"):
+            upper, before = self.upper * unit + TINY, self.before * unit + TINY
+            lower = self.lower * unit
+            return TimeBounds(upper, np.where(lower > 4 * TINY, lower, 0.0), self.energy * unit + TINY, before)
+
 
 class Known(NamedTuple):
     """Stability along one trajectory: α, β `(K,)`, and c with A >= c M, C with A <= C M."""
@@ -128,18 +137,22 @@ def known(alpha: Real, beta: Real, mass: MassConstants) -> Known:
 @dataclass(frozen=True, eq=False)
 class Trajectory:
     """Levels w `(K + 1, N)` of one sample with its steps, what is known of their stability, and their residual with
-    a bound of `‖·‖₂` of its rounding."""
+    a bound of `‖·‖₂` of its rounding; all data divided by `unit`, a power of two."""
 
     system: StepSystem
     facts: Known
     w: Real
     residual: Real
     noise: Real
+    unit: float = 1.0
 
     @classmethod
     def of(cls, system: StepSystem, facts: Known, w: Real) -> "Trajectory":
         """With the residual computed."""
-        return cls(system, facts, w, *system.residual(w))
+        unit = _unit(w, system.loads * system.free)
+        if unit != 1.0:
+            system, w = system.over(unit), w / unit
+        return cls(system, facts, w, *system.residual(w), unit)
 
     @property
     def middle(self) -> float:
@@ -147,10 +160,16 @@ class Trajectory:
         return float(np.mean(self.facts.alpha + self.facts.beta)) / 2
 
 
+def _unit(*data: Real) -> float:
+    """1, or the largest number as a power of two where its square would leave float64."""
+    largest = max(float(np.abs(values).max(initial=0.0)) for values in data)
+    return 1.0 if largest == 0 or _SMALL < largest < _LARGE else binary(largest)
+
+
 def direct(trajectory: Trajectory, product: Product, mass: MassConstants) -> TimeBounds:
     """The bounds from the residuals alone: one Riesz map for each step, all at once."""
     norm = product.dual_norm(trajectory.residual) + product.plain(trajectory.noise)
-    return _marched(trajectory.system, trajectory.facts, mass, norm)
+    return _marched(trajectory.system, trajectory.facts, mass, norm).times(trajectory.unit)
 
 
 def corrected(
@@ -185,32 +204,33 @@ class _Pending:
     def add(self, z: Real, last: bool) -> None:
         """One more sweep; what it leaves is the residual of the next."""
         self.z, self.total = z, self.total + z
-        self.drift = self.drift + EPS * np.linalg.norm(self.total, axis=1)
+        self.drift = self.drift + EPS * lengths(self.total)
         if not last:
             system = self.trajectory.system
             left, rounding = system.left(z)
-            length = np.linalg.norm(self.r, axis=1)
+            length = lengths(self.r)
             self.r = np.where(system.free, self.r - left, 0.0)
-            self.noise = self.noise + rounding + gamma(2) * (length + np.linalg.norm(self.r, axis=1))
+            self.noise = self.noise + rounding + gamma(2) * (length + lengths(self.r))
 
     def bounds(self, product: Product, mass: MassConstants, omega: float) -> TimeBounds:
         """From the latest z and the sum of all."""
         system, facts = self.trajectory.system, self.trajectory.facts
         rest = _rest(system, product, facts, self.r, self.z, omega) + product.plain(self.noise)
-        return _joined(system, self.total, self.drift, _marched(system, facts, mass, rest))
+        joined = _joined(system, self.total, self.drift, _marched(system, facts, mass, rest))
+        return joined.times(self.trajectory.unit)
 
 
 def _joined(system: StepSystem, z: Real, drift: Real, rest: TimeBounds) -> TimeBounds:
     """The bounds of e = z + d from those of d; `drift (K + 1,)`: `‖·‖₂` of the rounding in z."""
     low, high = system.mass.between(z[1:])
     moved = np.sqrt(system.mass.norm) * drift[1:]
-    upper = (np.sqrt(high) + rest.upper + moved) * (1 + 16 * EPS) + _TINY
+    upper = (np.sqrt(high) + rest.upper + moved) * (1 + 16 * EPS) + TINY
     lower = np.maximum(np.sqrt(low) * (1 - 16 * EPS) - (rest.upper + moved) * (1 + 16 * EPS), 0.0)
     dt, slack = system.stepping.dt, 1 + gamma(len(z) + 16)
     own = np.sqrt((dt * float(np.sum(system.energy(z))) + float(high[-1])) * slack)
     scale = np.abs(system.theta) @ np.array([a.norm for a in system.operators])
-    shaken = moved[-1] + np.sqrt(dt * float(np.sum(scale * np.maximum(drift[1:], drift[:-1]) ** 2)))
-    energy = (own + rest.energy + shaken) * slack + _TINY
+    shaken = moved[-1] + np.sqrt(dt * float(np.sum(scale * np.maximum(drift[1:], drift[:-1]) ** 2 + TINY)))
+    energy = (own + rest.energy + shaken) * slack + TINY
     # numbers beyond the range of float64 meet as ∞ - ∞: nothing is known then
     upper, lower = np.where(np.isnan(upper), np.inf, upper), np.where(lower > 0, lower, 0.0)
     energy = np.inf if np.isnan(energy) else float(energy)
@@ -222,9 +242,9 @@ def _rest(system: StepSystem, product: Product, facts: Known, r: Real, z: Real, 
     steps, point = system.stepping, system.points(z)
     change = system.mass.times((z[1:] - z[:-1]) / steps.dt)
     image = omega * product.inner.apply(point)
-    s = np.linalg.norm(np.where(system.free, r - change - image, 0.0), axis=1)
-    ends = np.linalg.norm(z, axis=1)
-    sizes = (system.mass.norm / steps.dt + omega * product.norm) * (ends[1:] + ends[:-1]) + np.linalg.norm(r, axis=1)
+    s = lengths(np.where(system.free, r - change - image, 0.0))
+    ends = lengths(z)
+    sizes = (system.mass.norm / steps.dt + omega * product.norm) * (ends[1:] + ends[:-1]) + lengths(r)
     s = (s + gamma(system.mass.width + product.operations + 16) * sizes) * (1 + gamma(r.shape[1] + 8))
     distance = np.maximum(np.abs(omega - facts.alpha), np.abs(facts.beta - omega)) * (1 + 4 * EPS)
     return product.plain(s) + distance * np.sqrt(product.square(point)) * (1 + 4 * EPS)
@@ -240,11 +260,11 @@ def _marched(system: StepSystem, facts: Known, mass: MassConstants, norm: Real) 
     steps, start = system.stepping, _initial(system)
     usable = (facts.alpha > 0) & (facts.coercive > 0) & np.isfinite(norm)
     root = np.sqrt(np.where(usable, facts.alpha, 1.0))
-    q = np.where(usable, norm / root, np.inf) * (1 + 8 * EPS) + _TINY
+    q = np.where(usable, norm / root, np.inf) * (1 + 8 * EPS) + TINY
     jump = np.where(usable, norm, np.inf) * np.sqrt(mass.upper) * (1 + 8 * EPS)
     upper = contraction(start, q, np.where(usable, facts.coercive, 1.0), facts.upper, jump, steps.dt, steps.weight)
-    total = start**2 + steps.dt * float(np.sum(q**2)) * (1 + gamma(len(q) + 8))
-    energy = np.sqrt(total) * (1 + 8 * EPS) + _TINY
+    total = start**2 + TINY + steps.dt * float(np.sum(q**2 + TINY)) * (1 + gamma(len(q) + 8))
+    energy = np.sqrt(total) * (1 + 8 * EPS) + TINY
     return TimeBounds(upper, np.zeros_like(upper), float(energy), np.concatenate([[start], upper[:-1]]))
 
 
@@ -261,7 +281,7 @@ def contraction(start: float, q: Real, coercive: Real, upper: Real, jump: Real, 
     for k, p in enumerate(q):
         step = _euler if weight == 1.0 else _middle
         new = step(e, float(p), float(roots[k]), float(tops[k]), 0.5 * dt * float(jump[k]), dt)
-        e = np.inf if np.isnan(new) else new * grow + _TINY
+        e = np.inf if np.isnan(new) else new * grow + TINY
         bounds[k] = e
     return bounds
 
@@ -282,7 +302,7 @@ def _middle(e: float, p: float, root: float, top: float, shift: float, dt: float
         return new
     # the largest E with E = κ a + shift and ½E² = ½e² + dt (p a - a²)
     square, half = kappa * kappa + 2.0 * dt, kappa * shift - dt * p
-    under = half * half + square * (e * e - shift * shift)
+    under = half * half + square * (e * e + 4 * TINY - shift * shift) + 4 * TINY
     return kappa * (np.sqrt(max(under, 0.0)) - half) / square + shift
 
 

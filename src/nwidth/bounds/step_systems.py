@@ -5,7 +5,7 @@ Notation of Higham, Accuracy and Stability of Numerical Algorithms (2002), secti
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,11 +20,28 @@ from nwidth.problems.parabolic import AffineEvolution, Stepping, checked_coeffic
 from nwidth.problems.stepped import Stepped
 
 EPS = float(np.finfo(np.float64).eps)
+TINY = float(np.finfo(np.float64).tiny)
 
 
 def gamma(operations: int) -> float:
     """γ_n for n rounded operations."""
     return operations * EPS / (1 - operations * EPS)
+
+
+def lengths(rows: Real) -> Real:
+    """`‖·‖₂` of each row, `(k,)`, at least `√(n TINY)`: squares that are too small for float64 are counted so."""
+    return np.sqrt(np.einsum("kn,kn->k", rows, rows) + rows.shape[1] * TINY)
+
+
+def binary(size: float) -> float:
+    """The power of two next to a number, within what has an inverse; 1 for 0 and what is no number."""
+    return float(2.0 ** min(1000, max(-1000, int(np.frexp(size)[1])))) if 0 < size < np.inf else 1.0
+
+
+def exact_lengths(rows: Real) -> Real:
+    """`‖·‖₂` of each row, `(k,)`, whatever its size: data are not scaled yet."""
+    units = np.array([binary(size) for size in np.abs(rows).max(axis=1, initial=0.0)])
+    return units * np.linalg.norm(rows / units[:, None], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +71,7 @@ class Matrix:
         """A lower and an upper bound of `vᵀ A v` for each row, positive semidefinite A, `(k,)` each."""
         computed = np.maximum(np.einsum("kn,kn->k", rows, self.times(rows)), 0.0)
         noise = gamma(rows.shape[1] + self.width + 8) * self.norm * np.einsum("kn,kn->k", rows, rows)
+        noise = noise + rows.shape[1] * TINY  # of products too small for float64
         slack = gamma(rows.shape[1] + 8)
         return np.maximum(computed - 2 * noise, 0.0) * (1 - slack), (computed + noise) * (1 + slack)
 
@@ -77,6 +95,17 @@ class StepSystem:
     load_rounding: Real
     stepping: Stepping
 
+    def over(self, unit: float) -> "StepSystem":
+        """The same steps of all data divided by `unit`, a power of two: exact within the range of float64."""
+        return replace(
+            self,
+            loads=self.loads / unit,
+            given=self.given / unit,
+            shift=self.shift / unit,
+            start_rounding=self.start_rounding / unit,
+            load_rounding=self.load_rounding / unit,
+        )
+
     @cached_property
     def operations(self) -> int:
         """Rounded operations behind one entry of a residual, with those of forming w from the field."""
@@ -92,7 +121,7 @@ class StepSystem:
         """`f_k - M (w^k - w^{k-1}) / dt - Σ θ A w_ϑ` on the free dofs, `(K, N)`, and `‖·‖₂` of its rounding, `(K,)`."""
         left, noise = self.left(w)
         r = np.where(self.free, self.loads - left, 0.0)
-        size = np.linalg.norm(np.where(self.free, self.loads, 0.0), axis=1)
+        size = lengths(np.where(self.free, self.loads, 0.0))
         return r, (noise + self.load_rounding + gamma(self.operations) * size) * (1 + gamma(w.shape[1] + 8))
 
     def left(self, w: Real) -> tuple[Real, Real]:
@@ -101,7 +130,7 @@ class StepSystem:
             self.stepping.dt,
             np.ascontiguousarray(w.T),
         )  # steps along the rows: sparse products run along them
-        ends, point = np.linalg.norm(w, axis=1), self._points(columns)
+        ends, point = lengths(w), self._points(columns)
         middle = ends[1:] if self.stepping.weight == 1.0 else 0.5 * (ends[1:] + ends[:-1])
         left = self.mass.matrix @ ((columns[:, 1:] - columns[:, :-1]) / dt)
         size = self.mass.norm * (ends[1:] + ends[:-1]) / dt
@@ -169,8 +198,8 @@ class AffineSteps(StepSystems):
         psi, g = self._problem.starts(mu)
         given = np.zeros((steps.count + 1, len(terms.free)))
         given[0] = np.where(terms.free, psi[0] @ g, 0.0)
-        rounding = gamma(len(g) + 2) * float(np.abs(psi[0]) @ np.linalg.norm(g, axis=1))
-        summed = gamma(len(terms.loads) + 2) * (np.abs(phi[0]) @ np.linalg.norm(terms.loads, axis=1))
+        rounding = gamma(len(g) + 2) * float(np.abs(psi[0]) @ exact_lengths(g))
+        summed = gamma(len(terms.loads) + 2) * (np.abs(phi[0]) @ exact_lengths(terms.loads))
         return StepSystem(
             self._mass,
             self._operators,

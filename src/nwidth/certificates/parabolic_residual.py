@@ -38,13 +38,17 @@ _PIECE = 2_000_000
 
 
 class _Sample(NamedTuple):
-    """Values `(K, N)` with the prescribed ones imposed, their w from the start on, and what is judged."""
+    """Values `(K, N)` with the prescribed ones imposed, their w from the start on, and what is judged.
+
+    No system, and then no trajectory, where the problem refuses the parameter: `refused` says why.
+    """
 
     values: Real
     w: Real
-    system: StepSystem
+    system: StepSystem | None
     trajectory: Trajectory | None
     proven: bool
+    refused: str = ""
 
 
 class _Piece(NamedTuple):
@@ -56,6 +60,7 @@ class _Piece(NamedTuple):
     energy: Real
     outputs: list[list[tuple[Real, Real]]]
     proven: bool
+    refused: list[str]
 
     @classmethod
     def of(cls, samples: Sequence[tuple[_Sample, TimeBounds]], own: Prepared) -> "_Piece":
@@ -67,6 +72,7 @@ class _Piece(NamedTuple):
             np.array([b.energy for _, b in samples]),
             [_of_points(own, s, b) for s, b in samples],
             all(s.proven for s, _ in samples),
+            [s.refused for s, _ in samples],
         )
 
 
@@ -79,8 +85,9 @@ class SpaceTimeCertificate(Certificate):
     and lower bounds of the error at each level, and "energy" `(B,)`, the space-time bound at the end. `sweeps`: 0 takes
     the residuals as they are; 1 (the default) or more march them with the constant-coefficient operator first, which is
     much sharper for errors that jump from level to level, at the price of one solve with a kept factorisation for each
-    step and sweep. Rigorous where the stability constant is proven; a trajectory that is not finite, or without
-    coercivity, gets +inf with the reason.
+    step and sweep. Rigorous where the stability constant is proven; a trajectory that is not finite, without
+    coercivity, or for a parameter that is none (not finite, or outside and refused by the problem) gets +inf with the
+    reason.
 
     Raises InputError for frames that are coarser than the steps, and problems without a stability constant.
     """
@@ -112,6 +119,8 @@ class SpaceTimeCertificate(Certificate):
         Raises InputError for other levels than those of the steps, and complex fields.
         """
         fields = self._checked(prediction)
+        if not len(fields):
+            return self._nothing(prediction, fields)
         pieces = [self._piece(prediction, fields, rows) for rows in self._rows(len(fields))]
         values, upper, lower = (_stacked([getattr(p, n) for p in pieces]) for n in ("values", "upper", "lower"))
         proven, worst = all(p.proven for p in pieces), upper.max(axis=1)
@@ -123,9 +132,26 @@ class SpaceTimeCertificate(Certificate):
             lower=lower.max(axis=1),
             guarantee=self.guarantee if proven else Estimate(_NORM, "a proven stability constant"),
             outputs=_outputs(self.prepared.outputs, [row for p in pieces for row in p.outputs]),
-            reason=_reasons(worst, np.asarray(np.isfinite(values).all(axis=(1, 2)))),
+            reason=_reasons(
+                worst, np.asarray(np.isfinite(values).all(axis=(1, 2))), [text for p in pieces for text in p.refused]
+            ),
             stats=dict(prediction.stats)
             | {"in time": upper, "at least in time": lower, "energy": _stacked([p.energy for p in pieces])},
+        )
+
+    def _nothing(self, prediction: Prediction, fields: Real) -> Prediction:
+        """The answer to no query."""
+        none, levels = np.zeros(0), np.zeros(fields.shape[:2])
+        return replace(
+            prediction,
+            values=fields.reshape(*fields.shape[:2], *self.problem.space.shape),
+            space=Trajectories(self.problem.space, self.problem.times),
+            bound=none,
+            lower=none,
+            guarantee=self.guarantee,
+            outputs={n: Output(levels, levels, q.unit) for n, q in self.prepared.outputs.items()},
+            reason=np.zeros(0, dtype=object),
+            stats=dict(prediction.stats) | {"in time": levels, "at least in time": levels, "energy": none},
         )
 
     def _rows(self, count: int) -> list[Array]:
@@ -138,7 +164,8 @@ class SpaceTimeCertificate(Certificate):
         own, samples, found, waiting = self.prepared, [], {}, {}
         with np.errstate(over="ignore", invalid="ignore"):
             for place, i in enumerate(rows):
-                sample = self._sample(select(prediction.mu, slice(int(i), int(i) + 1)), fields[i])
+                one = select(prediction.mu, slice(int(i), int(i) + 1))
+                sample = self._judged(one, fields[i], bool(prediction.inside[i]))
                 samples.append(sample)
                 if sample.trajectory is None:
                     found[place] = infinite(fields.shape[1])
@@ -149,7 +176,17 @@ class SpaceTimeCertificate(Certificate):
             if waiting and own.march is not None:
                 bounds = corrected(list(waiting.values()), own.product, own.mass, own.march, self.sweeps)
                 found |= dict(zip(waiting, bounds, strict=True))
-        return _Piece.of([(sample, found[place]) for place, sample in enumerate(samples)], own)
+            return _Piece.of([(sample, found[place]) for place, sample in enumerate(samples)], own)
+
+    def _judged(self, mu: Mu, field: Real, inside: bool) -> "_Sample":
+        """One sample; a parameter that is none takes no other with it. Raises InputError for one inside the set."""
+        try:
+            return self._sample(mu, field)
+        except InputError as error:
+            if inside and all(np.isfinite(values).all() for values in mu.values()):
+                raise
+            w = np.full((len(field) + 1, field.shape[1]), np.nan)
+            return _Sample(field, w, None, None, True, f"the problem refuses this parameter: {error}")
 
     def _sample(self, mu: Mu, field: Real) -> "_Sample":
         """One sample with the prescribed values imposed; no trajectory where nothing can be known about it."""
@@ -179,7 +216,7 @@ class SpaceTimeCertificate(Certificate):
                     f"the answers are for times from {times[0]:g} to {times[-1]:g}, the steps end at {own[0]:g} to "
                     f"{own[-1]:g}: ask the surrogate for problem.times"
                 )
-        return fields.reshape(*fields.shape[:2], -1).astype(np.float64)
+        return fields.reshape(*fields.shape[:2], problem.space.size).astype(np.float64)
 
     def to_parts(self) -> Parts:
         """The problem as a child. Raises InputError for a problem that cannot be stored."""
@@ -210,10 +247,13 @@ def trajectory_certificate(problem: Evolution) -> SpaceTimeCertificate:
 def _of_points(own: Prepared, sample: _Sample, bounds: TimeBounds) -> list[tuple[Real, Real]]:
     """Values and limits of every quantity at the points of the steps of one sample."""
     field, w, system = sample.values, sample.w, sample.system
+    if system is None:
+        unknown = np.full(len(field), np.nan), np.full(len(field), np.inf)
+        return [unknown for _ in own.outputs]
     weight = system.stepping.weight
     before = np.concatenate([(w[0] + system.shift)[None], field[:-1]])
     point = field if weight == 1.0 else weight * field + (1 - weight) * before
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         error = bounds.upper if weight == 1.0 else weight * bounds.upper + (1 - weight) * bounds.before
     size, found = weight * np.abs(field) + (1 - weight) * np.abs(before), []
     for quantity, dual in zip(own.outputs.values(), own.functionals, strict=True):
@@ -235,8 +275,10 @@ def _stacked(parts: list[Real]) -> Real:
     return np.concatenate(parts)
 
 
-def _reasons(bound: Real, finite: Array) -> Array:
+def _reasons(bound: Real, finite: Array, refused: Sequence[str]) -> Array:
     reason = np.full(len(bound), "", dtype=object)
     reason[~np.isfinite(bound)] = "no coercivity is known there, or the numbers are too large"
     reason[~finite] = "the trajectory is not finite"
+    for row, text in enumerate(refused):
+        reason[row] = text or reason[row]
     return reason
