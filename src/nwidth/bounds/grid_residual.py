@@ -16,7 +16,7 @@ from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.problems.base import Problem, Stability
 from nwidth.problems.grid_diffusion import GridDiffusion
-from nwidth.problems.grid_systems import check_coefficient, check_values, shared
+from nwidth.problems.grid_systems import check_boundary, check_coefficient, check_values, shared
 from nwidth.spaces.grid_products import GridEnergy
 from nwidth.spaces.single_riesz import SingleRiesz
 
@@ -56,7 +56,7 @@ class GridResidual:
         """
         grid = self.problem.space
         a = check_coefficient(self.problem.coefficient(mu), grid)
-        f = _plain("source", self.problem.source(mu), grid.shape, len(a))
+        f = _plain(check_values("source", self.problem.source(mu), grid.shape, "finite", grid.axes(), len(a)))
         if len(v) != len(a):
             raise InputError(f"{len(v)} fields for {len(a)} parameters; give one field for each")
         w0, w1 = grid.face_weights
@@ -73,7 +73,7 @@ class GridResidual:
     def imposed(self, mu: Mu, fields: Array) -> Real:
         """Fields `(B, *shape)` in float64 with the prescribed values; the array itself where it has them already."""
         v = np.require(fields, np.float64, ["C_CONTIGUOUS", "WRITEABLE"])
-        g = _plain("boundary", self.problem.boundary(mu), self.problem.space.shape, len(v))
+        g = _plain(check_boundary(self.problem.boundary(mu), self.problem.space, len(v)))
         if passes.carries(v, g):
             return v
         out = np.empty_like(v)
@@ -93,8 +93,6 @@ class GridResidual:
         return energy_limits(dual, noise + np.finfo(np.float64).tiny, Stability(low, high), form)
 
 
-def _plain(name: str, values: Array, shape: tuple[int, ...], batch: int) -> Real:
-    """What all samples share as one row, in memory that compiled loops take. Raises InputError for another shape or
-    batch, and for values that are not finite."""
-    values = check_values(name, values, shape, "finite", batch=batch)
+def _plain(values: Real) -> Real:
+    """What all samples share as one row, in memory that compiled loops take."""
     return np.require(shared(values), np.float64, ["C_CONTIGUOUS", "WRITEABLE"])

@@ -10,7 +10,14 @@ from nwidth.core.errors import InputError
 from nwidth.core.validation import as_mu
 from nwidth.problems.base import Coercive, Diffusive, Stability, System, Systems
 from nwidth.problems.grid_range import energy_range
-from nwidth.problems.grid_systems import FaceRule, GridSystems, check_coefficient, dirichlet_stencils
+from nwidth.problems.grid_systems import (
+    FaceRule,
+    GridSystems,
+    check_boundary,
+    check_coefficient,
+    check_values,
+    dirichlet_stencils,
+)
 from nwidth.problems.grid_terms import GridTerms
 from nwidth.problems.grid_transport import GridTransport
 from nwidth.problems.stencils import Stencils
@@ -89,12 +96,10 @@ class GridDiffusion(GridTransport, Diffusive, Coercive):
         return Stability(low * (1 - 8 * _EPS), high * (1 + 8 * _EPS))
 
     def _data(self, mu: Mu, batch: int) -> tuple[Real, Real]:
-        """Source and boundary data. Raises InputError for another shape."""
-        f, g = self.source(mu), self.boundary(mu)
-        for name, values in (("source", f), ("boundary", g)):
-            if values.shape != (batch, *self.space.shape):
-                raise InputError(f"{name}(mu) has shape {values.shape}; expected {(batch, *self.space.shape)}")
-        return f, g
+        """Source and boundary data. Raises InputError for another shape or batch, and values that are not finite."""
+        grid = self.space
+        f = check_values("source", self.source(mu), grid.shape, "finite", grid.axes(), batch)
+        return f, check_boundary(self.boundary(mu), grid, batch)
 
     def _plain(self, mu: Mu | Array) -> Mu:
         """The parameters by name. Raises InputError for a problem with transport or reaction."""

@@ -71,6 +71,17 @@ def check_values(
     )
 
 
+def check_boundary(g: Array, grid: Grid, batch: int) -> Real:
+    """Values `(B, *grid.shape)` that are finite at the nodes of every side; what they are inside is not looked at.
+
+    Raises InputError for another shape or batch, and for a wrong value with its sample, node and side.
+    """
+    g = check_batched("boundary", g, grid.shape)
+    for side in grid.sides:
+        check_values(f"boundary on the {side}", g[side.layer()], side.shape, "finite", batch=batch)
+    return g
+
+
 def edges(a: Real, grid: Grid, rule: FaceRule) -> Edges:
     """Face coefficient times (area / spacing) of every edge; a missing axis has no edges."""
     nodal = on_axes(a, grid)
