@@ -146,7 +146,7 @@ def test_the_grid_error_is_bounded_from_both_sides_and_told(darcy):
 
     exact = darcy.exact
     assert len(exact["total"]) == min(16, len(darcy.fno.limits))
-    assert (0 < exact["discretisation_lower"]).all() and (exact["discretisation_lower"] < exact["discretisation"]).all()
+    assert (exact["discretisation_lower"] > 0).all() and (exact["discretisation_lower"] < exact["discretisation"]).all()
     estimated = np.median(darcy.grid.relative)
     assert 0.5 * np.median(exact["discretisation_lower"]) < estimated < 2 * np.median(exact["discretisation"])
     said = " ".join(tell(darcy).report.promise.not_promised)
