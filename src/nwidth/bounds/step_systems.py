@@ -69,11 +69,15 @@ class Matrix:
 
     def between(self, rows: Real) -> tuple[Real, Real]:
         """A lower and an upper bound of `vᵀ A v` for each row, positive semidefinite A, `(k,)` each."""
-        computed = np.maximum(np.einsum("kn,kn->k", rows, self.times(rows)), 0.0)
-        noise = gamma(rows.shape[1] + self.width + 8) * self.norm * np.einsum("kn,kn->k", rows, rows)
-        noise = noise + rows.shape[1] * TINY  # of products too small for float64
-        slack = gamma(rows.shape[1] + 8)
+        computed, noise = self.form(rows)
+        computed, slack = np.maximum(computed, 0.0), gamma(rows.shape[1] + 8)
         return np.maximum(computed - 2 * noise, 0.0) * (1 - slack), (computed + noise) * (1 + slack)
+
+    def form(self, rows: Real) -> tuple[Real, Real]:
+        """`vᵀ A v` of each row as computed, and how far off rounding may have put it, for any A, `(k,)` each."""
+        noise = gamma(rows.shape[1] + self.width + 8) * self.norm * np.einsum("kn,kn->k", rows, rows)
+        # of products too small for float64
+        return np.einsum("kn,kn->k", rows, self.times(rows)), noise + rows.shape[1] * TINY
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +158,14 @@ class StepSystem:
 
     def energy(self, w: Real) -> Real:
         """An upper bound of `‖w_ϑ^k‖²_A` for each step, `(K,)`, for levels that vanish off the free dofs."""
-        point, total = self.points(w), np.zeros(len(w) - 1)
+        point, total, size = self.points(w), np.zeros(len(w) - 1), np.zeros(len(w) - 1)
+        lost = gamma(w.shape[1] + len(self.operators) + 8)
         for q, operator in enumerate(self.operators):
-            total += np.maximum(self.theta[:, q], 0.0) * operator.square(point)
-        return total * (1 + gamma(len(self.operators) + 8))
+            # only the sum is semidefinite: a term may have either sign, whatever that of its coefficient
+            form, noise = operator.form(point)
+            total += self.theta[:, q] * form
+            size += np.abs(self.theta[:, q]) * (noise * (1 + 2 * lost) + lost * np.abs(form))
+        return np.maximum(total + size * (1 + lost), 0.0)
 
 
 class StepSystems(ABC):
