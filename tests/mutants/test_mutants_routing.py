@@ -29,7 +29,7 @@ MUTANTS = [
     Mutant(
         "what lies outside of the components left out",
         "spaces/field_density.py",
-        'left = np.einsum("bn,bn->b", x, x) - np.einsum("bk,bk->b", c, c)',
+        'left = np.einsum("bn,bn->b", rest, rest)',
         "left = np.ones(len(x))",
         DENSITY,
     ),

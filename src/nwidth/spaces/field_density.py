@@ -93,8 +93,10 @@ class FieldDensity(Storable):
         One field of a slightly rougher law looks like any other, a hundred do not. The distribution of each of the d
         measures is compared with that of the fields held out (Kolmogorov and Smirnov); d times the smallest p-value
         (Bonferroni). Where the batch is drawn the same way, it is below p with probability at most p, up to the
-        asymptotic form of the test; a calibrated limit holds only there.
+        asymptotic form of the test; a calibrated limit holds only there. Raises InputError for no fields.
         """
+        if not len(values):
+            raise InputError("got no fields; whether a batch is drawn like the training fields takes some")
         measured = self._measured(values)
         found = [_same_law(a, b) for a, b in zip(measured.T, self.held_out.T, strict=True)]
         worst = int(np.argmin(found))
@@ -129,12 +131,16 @@ class FieldDensity(Storable):
     def _sizes(self, seen: Real) -> Real:
         """Sizes in the blocks of components and the logarithm of what is left, `(B, blocks + 1)`."""
         x = seen - self.mean
-        c = (x.astype(self.basis.dtype) @ self.basis.T).astype(np.float64)
+        # in double precision, and what is left from the rest itself: rounding, which depends on the size of the batch,
+        # would otherwise be what is measured of fields that the components hold entirely
+        basis = self.basis.astype(np.float64)
+        c = x @ basis.T
         whitened = c / self.deviation
         blocks = [np.mean(whitened[:, a:b] ** 2, axis=1) ** (1 / 3) for a, b in _blocks(len(self.basis))]
         total = float(np.sum(self.deviation**2))
-        left = np.einsum("bn,bn->b", x, x) - np.einsum("bk,bk->b", c, c)
-        return np.stack([*blocks, np.log(np.maximum(left, 0.0) + 1e-8 * total)], axis=1)
+        rest = x - c @ basis
+        left = np.einsum("bn,bn->b", rest, rest)
+        return np.stack([*blocks, np.log(left + 1e-8 * total)], axis=1)
 
     def to_parts(self) -> Parts:
         names = ("mean", "basis", "deviation", "center", "spread", "whiten", "held_out")
@@ -160,13 +166,14 @@ def fit_density(fields: Any, level: float | None = None, seed: int = 0, *, rows:
     if len(usable) < FEWEST:
         raise InputError(f"{len(usable)} fields are too few to tell what is typical; give at least {FEWEST}")
     rows = np.sort(generator(seed, _STREAM).permutation(usable)[:_MOST])
-    logarithm = all((np.isrealobj(part) and (part > 0).all()) for part in _pieces(fields, rows))
-    found = [_seen(part, logarithm) for part in _pieces(fields, rows)]
-    seen, plain = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    if not np.isfinite(seen).all():
-        raise InputError("some fields hold values that are not finite; remove or repair them")
     order = generator(seed, _STREAM + 1).permutation(len(rows))
     first, second, last = np.split(order, [len(rows) // 2, 3 * len(rows) // 4])
+    # the fields that give the limit decide nothing else, or it would hold for them more often than for others
+    logarithm = bool(_positive(fields, rows)[np.concatenate([first, second])].all())
+    found = [_seen(part, logarithm) for part in _pieces(fields, rows)]
+    seen, plain = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if not (np.isfinite(seen[~np.isin(np.arange(len(rows)), last)]).all()):
+        raise InputError("some fields hold values whose logarithm is beyond single precision; scale them")
     shape = tuple(int(n) for n in fields.shape[1:])
     bare = _components(shape, logarithm, seen[first])
     measured = np.concatenate([plain[:, : len(_VALUES)], bare._sizes(seen), plain[:, len(_VALUES) :]], axis=1)
@@ -220,18 +227,36 @@ def _limited(scaled: FieldDensity, measured: Real, level: float | None) -> Field
     level = min(0.99, highest) if level is None else level
     if not 0 < level <= highest + 1e-12:
         raise InputError(f"level is {level:g}; {count} fields held out allow a level up to {highest:.3g}")
-    scores = np.sort(np.linalg.norm((measured - scaled.center) @ scaled.whiten.T, axis=1))
+    with np.errstate(invalid="ignore"):
+        scores = np.linalg.norm((measured - scaled.center) @ scaled.whiten.T, axis=1)
+    scores = np.sort(np.where(np.isfinite(scores), scores, np.inf))  # a logarithm that is none is as far as can be
     limit = (1 + _ROOM / np.sqrt(count)) * float(scores[ceil((count + 1) * level - 1e-9) - 1])
+    if not np.isfinite(limit):
+        raise InputError(
+            "some of the fields held out are not positive, all that the test was made from are; there is no telling "
+            "what is typical"
+        )
     return replace(scaled, limit=limit, level=float(level), held_out=measured)
 
 
 def _same_law(a: Real, b: Real) -> float:
     """The asymptotic p-value of the largest difference between two empirical distributions."""
-    a, b = np.sort(np.where(np.isnan(a), np.inf, a)), np.sort(b)
+    a, b = (np.sort(np.where(np.isnan(x), np.inf, x)) for x in (a, b))
     places = np.concatenate([a, b])
     below = [np.searchsorted(x, places, side="right") / len(x) for x in (a, b)]
     size = len(a) * len(b) / (len(a) + len(b))
     return float(kolmogorov(np.sqrt(size) * np.abs(below[0] - below[1]).max()))
+
+
+def _positive(fields: Any, rows: Array) -> Mask:
+    """Which fields are positive everywhere. Raises InputError where one is not finite somewhere."""
+    found = []
+    for part in _pieces(fields, rows):
+        if not np.isfinite(part).all():
+            raise InputError("some fields hold values that are not finite; remove or repair them")
+        positive = part > 0 if np.isrealobj(part) else np.zeros(part.shape, dtype=bool)
+        found.append(positive.all(axis=tuple(range(1, part.ndim))))
+    return np.concatenate(found)
 
 
 def _pieces(fields: Any, rows: Array) -> Iterator[Array]:
@@ -250,7 +275,8 @@ def _seen(values: Array, logarithm: bool) -> tuple[Real, Real]:
         x = np.log(x) if logarithm else x
         steps = [_steps(x, a) for a in axes if x.shape[a] > 2]
         rough = np.log(np.sum(steps, axis=0, dtype=np.float64) + 1e-300) if steps else np.zeros(len(x))
-    seen = x[(slice(None), *_thinned(x.shape[1:]))].reshape(len(x), -1)
+    thin = x[(slice(None), *_thinned(x.shape[1:]))]
+    seen = thin.reshape(len(x), int(np.prod(thin.shape[1:])))
     low, high = x.min(axis=axes), x.max(axis=axes)
     extreme = np.mean((seen == low[:, None]) | (seen == high[:, None]), axis=1)
     plain = np.stack([x.mean(axis=axes), low, high, extreme, rough], axis=1)
@@ -261,7 +287,7 @@ def _steps(x: Array, axis: int) -> Real:
     """The mean square of differences between neighbours along an axis, on every other line, `(B,)`."""
     lines = np.moveaxis(x, axis, 1)[(slice(None), slice(None), *[slice(None, None, 2)] * (x.ndim - 2))]
     moved = lines[:, 1:] - lines[:, :-1]
-    flat = moved.reshape(len(x), -1)
+    flat = moved.reshape(len(x), int(np.prod(moved.shape[1:])))
     return np.einsum("bn,bn->b", flat, flat) / flat.shape[1]
 
 
