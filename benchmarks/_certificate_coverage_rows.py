@@ -65,7 +65,7 @@ def rows(quick: bool, seed: int) -> list[Row]:
     repeats = 10 if quick else 100
     poisson = cases(quick)[0]
     found += _shifted(poisson, repeats, seed) + _grouped(poisson, repeats, seed)
-    found += _few(poisson, 2 if quick else 12, seed)
+    found += _few(poisson, 1 if quick else 12, seed)
     found += _whom(poisson, poisson.surrogate(seed), Sizes(repeats, 150, 200), seed, "poisson, regression")
     if not quick:
         problem, network = operator(seed)

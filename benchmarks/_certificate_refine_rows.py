@@ -229,22 +229,26 @@ def _high_contrast(quick: bool, seed: int) -> list[Row]:
 
 
 def _deadline(quick: bool, seed: int) -> list[Row]:
-    """Elapsed time over the deadline: seconds that a caller waits, from a start that is far off."""
-    cells, batch, repeats, deadline = (32, 20, 2, 0.1) if quick else (64, 20, 9, 0.1)
+    """Elapsed time over the deadline: what a caller waits, from zero to a tolerance that takes longer than the shorter
+    of two deadlines."""
+    cells, batch, repeats = (32, 20, 2) if quick else (64, 20, 9)
     problem = Darcy(cells)
     mu = problem.parameters.sample(range(batch), seed)
     start = uncertified(mu, np.zeros((batch, *problem.space.shape)), problem.space, np.ones(batch, dtype=bool))
-    refiner, elapsed, met = Refiner(problem), [], []
-    with one_thread():
-        for _ in range(repeats + 1):
-            begin = perf_counter()
-            answer = refiner.refine(start, 1e-10, deadline=deadline)
-            elapsed.append((perf_counter() - begin) / deadline)
-            met.append(float(np.mean(answer.stats["met"])))
-    kept = np.array(elapsed[1:])  # the first one warms up
-    detail = {**_quantiles(kept), "deadline": deadline, "share_that_met_1e-10": met[1:], "batch": batch}
-    name = f"elapsed time over the deadline, {batch} fields at {cells}², {deadline:g} s"
-    return [Row(name, float(np.median(kept)), "x", detail=detail)]
+    refiner, found = Refiner(problem), []
+    for deadline in (0.1, 0.02):
+        elapsed, met = [], []
+        with one_thread():
+            for _ in range(repeats + 1):
+                begin = perf_counter()
+                answer = refiner.refine(start, 1e-10, deadline=deadline)
+                elapsed.append((perf_counter() - begin) / deadline)
+                met.append(float(np.mean(answer.stats["met"])))
+        kept = np.array(elapsed[1:])  # the first one warms up
+        detail = _quantiles(kept) | {"deadline": deadline, "share_that_met_1e-10": float(np.mean(met[1:]))}
+        name = f"elapsed time over the deadline, {batch} fields at {cells}², {deadline:g} s"
+        found.append(Row(name, float(np.median(kept)), "x", detail=detail))
+    return found
 
 
 def _iterated(problem: Darcy, mu: Mu, size: int) -> dict[str, float]:

@@ -1,9 +1,5 @@
 """The contestants are what they claim to be: a race against a broken one says nothing."""
 
-import sys
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -11,23 +7,6 @@ import scipy.sparse as sp
 from nwidth.core.kinds import available
 from nwidth.problems.darcy import Darcy
 from nwidth.spaces.factor import restricted
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def bench(monkeypatch):
-    """The modules beside the benchmarks, by name."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    known = set(sys.modules)
-
-    def load(name: str) -> Any:
-        return __import__(name)
-
-    yield load
-    for name in {n for n in sys.modules if n.startswith("_")} - known:
-        if name in ("_harness", "_krylov", "_contestants", "_race", "_pardiso", "_growth_rows"):
-            sys.modules.pop(name)
 
 
 def systems(count: int, n: int = 24, skew: float = 0.0) -> list[tuple[sp.csr_array, np.ndarray]]:
@@ -56,26 +35,26 @@ def dense_ilu(matrix: sp.csr_array) -> np.ndarray:
 
 
 @pytest.mark.parametrize("skew", [0.0, 0.7])
-def test_the_incomplete_factors_are_those_of_the_textbook(bench, skew):
+def test_the_incomplete_factors_are_those_of_the_textbook(beside, skew):
     ((matrix, load),) = systems(1, 8, skew)
-    factors = bench("_krylov").IncompleteLU(matrix)
+    factors = beside("_krylov").IncompleteLU(matrix)
     z = factors.solve(load)
     np.testing.assert_allclose(dense_ilu(matrix) @ z, load, rtol=1e-10)
     np.testing.assert_allclose(factors.multiply(z), load, rtol=1e-10)
 
 
 @pytest.mark.parametrize("skew", [0.0, 0.7])
-def test_krylov_methods_reach_the_true_residual(bench, skew):
-    krylov = bench("_krylov")
+def test_krylov_methods_reach_the_true_residual(beside, skew):
+    krylov = beside("_krylov")
     recycling = krylov.GcroDr(20, 5)
     for matrix, load in systems(3, skew=skew):
         for answer in (krylov.gmres(matrix, load, 1e-8, restart=15), recycling.solve(matrix, load, 1e-8)):
             assert np.linalg.norm(load - matrix @ answer.x) <= 1.0001e-8 * np.linalg.norm(load)
 
 
-def test_gmres_has_the_smallest_residual_over_its_space(bench):
+def test_gmres_has_the_smallest_residual_over_its_space(beside):
     """Against least squares over the Krylov space, built in the plain way."""
-    krylov = bench("_krylov")
+    krylov = beside("_krylov")
     ((matrix, load),) = systems(1, 8, 0.7)
     m = dense_ilu(matrix)
     operator, basis = matrix.toarray() @ np.linalg.inv(m), [load]
@@ -88,8 +67,8 @@ def test_gmres_has_the_smallest_residual_over_its_space(bench):
     assert ours == pytest.approx(best, rel=1e-6)
 
 
-def test_the_recycled_space_holds_the_smallest_harmonic_ritz_vector(bench):
-    krylov = bench("_krylov")
+def test_the_recycled_space_holds_the_smallest_harmonic_ritz_vector(beside):
+    krylov = beside("_krylov")
     ((matrix, load),) = systems(1, 32)
     method = krylov.GcroDr(30, 8)
     first = method.solve(matrix, load, 1e-10).products
@@ -101,8 +80,8 @@ def test_the_recycled_space_holds_the_smallest_harmonic_ritz_vector(bench):
     assert method.solve(matrix, load[::-1].copy(), 1e-10).products < 0.8 * first
 
 
-def test_recycling_saves_products_on_the_next_matrix(bench):
-    krylov = bench("_krylov")
+def test_recycling_saves_products_on_the_next_matrix(beside):
+    krylov = beside("_krylov")
     method = krylov.GcroDr(20, 6)
     recycled = [method.solve(matrix, load, 1e-10).products for matrix, load in systems(3, 64)]
     fresh = [krylov.GcroDr(20, 6).solve(matrix, load, 1e-10).products for matrix, load in systems(3, 64)]
@@ -110,30 +89,30 @@ def test_recycling_saves_products_on_the_next_matrix(bench):
     assert sum(recycled[1:]) < 0.95 * sum(fresh[1:])
 
 
-def test_sorting_goes_to_the_nearest_that_is_left(bench):
+def test_sorting_goes_to_the_nearest_that_is_left(beside):
     features = np.array([[0.0], [5.0], [1.0], [4.9], [1.2]])
-    np.testing.assert_array_equal(bench("_krylov").similar_order(features), [0, 2, 4, 3, 1])
+    np.testing.assert_array_equal(beside("_krylov").similar_order(features), [0, 2, 4, 3, 1])
 
 
 @pytest.mark.skipif(not available("pypardiso"), reason="no Pardiso")
 @pytest.mark.parametrize("tuned", [False, True])
 @pytest.mark.parametrize("skew", [0.0, 0.7])
-def test_pardiso_solves_all_matrices_of_a_pattern(bench, tuned, skew):
-    solver = bench("_pardiso").Pardiso(definite=skew == 0, tuned=tuned)
+def test_pardiso_solves_all_matrices_of_a_pattern(beside, tuned, skew):
+    solver = beside("_pardiso").Pardiso(definite=skew == 0, tuned=tuned)
     for matrix, load in systems(3, skew=skew):
         x = solver.solve(matrix, load)
         assert np.linalg.norm(load - matrix @ x) <= 1e-10 * np.linalg.norm(load)
     solver.close()
 
 
-def test_a_race_recomputes_residuals_and_refuses_a_contestant_that_misses_them(bench, monkeypatch):
-    race = bench("_race")
+def test_a_race_recomputes_residuals_and_refuses_a_contestant_that_misses_them(beside, monkeypatch):
+    race = beside("_race")
     names = ("GMRES(40), ILU(0)", "SuperLU, default")
     case = race.Race("small", Darcy(16, modes=8), dict.fromkeys(names, 2), batch=4, pool=12)
     title, *rows = race.rows(case, {"SuperLU, default": 1e-6})
     assert title.measured > 0
     assert [row.holds for row in rows] == [True, True]
-    wrong = {name: lambda matrix, load: bench("_krylov").Answer(load, 1) for name in names}
+    wrong = {name: lambda matrix, load: beside("_krylov").Answer(load, 1) for name in names}
     monkeypatch.setattr(race, "contestants", lambda *_: wrong)
     _, _, row = race.rows(case, {"SuperLU, default": 1e-6})
     assert np.isnan(row.measured)
@@ -141,8 +120,8 @@ def test_a_race_recomputes_residuals_and_refuses_a_contestant_that_misses_them(b
     assert "residual is above" in row.detail["reason"]
 
 
-def test_a_contestant_that_is_not_installed_is_named(bench, monkeypatch):
-    contestants, race = bench("_contestants"), bench("_race")
+def test_a_contestant_that_is_not_installed_is_named(beside, monkeypatch):
+    contestants, race = beside("_contestants"), beside("_race")
     monkeypatch.setattr(contestants, "available", lambda package: False)
     case = race.Race("small", Darcy(16, modes=8), {"pyamg": 1, "SuperLU, tuned": 1}, batch=2, pool=6)
     _, amg, _ = race.rows(case, {"pyamg": 2.0})

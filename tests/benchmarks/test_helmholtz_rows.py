@@ -1,22 +1,12 @@
 """The Helmholtz rows of the benchmark of generation: everybody solves the same systems, nobody is timed for garbage."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def helmholtz(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import _helmholtz_rows
-
-    yield _helmholtz_rows
-    for name in ("_harness", "_krylov", "_helmholtz_rows"):
-        sys.modules.pop(name, None)
+def helmholtz(beside):
+    return beside("_helmholtz_rows")
 
 
 def test_every_contestant_reaches_the_tolerance_but_the_usual_baseline(helmholtz):

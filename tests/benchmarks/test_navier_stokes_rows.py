@@ -1,24 +1,13 @@
 """The published scheme as a contestant: its two forms are one scheme, and it converges to the answer of the package."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 torch = pytest.importorskip("torch")
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def schemes(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import _navier_stokes_rows
-    import _navier_stokes_schemes
-
-    yield _navier_stokes_schemes, _navier_stokes_rows
-    for name in ("_harness", "_navier_stokes_rows", "_navier_stokes_schemes"):
-        sys.modules.pop(name, None)
+def schemes(beside):
+    return beside("_navier_stokes_schemes"), beside("_navier_stokes_rows")
 
 
 def test_real_and_complex_transforms_give_the_same_steps(schemes):
