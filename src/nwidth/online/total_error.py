@@ -135,7 +135,8 @@ def total_error(
     flux: FluxKind = "local",
     data: Between | None = None,
 ) -> TotalError:
-    """How far each answer is from the *exact* solution of `-∇·(a ∇u) = f`, u = g on the boundary: guaranteed.
+    """How far each answer is from the *exact* solution of `-∇·(a ∇u) = f`, u = g on the boundary (on triangles: on some
+    of its sides, the others being insulated): guaranteed.
 
     For diffusion on a grid (`GridDiffusion`, values prescribed on the boundary; the answer is taken as multilinear on
     the cells, with prescribed values imposed) and on linear triangles (`CellDiffusive`). An equilibrated flux bounds
@@ -249,7 +250,8 @@ def _check_galerkin(mesh: MeshEquilibration, problem: Coercive, systems: Systems
         raise InputError(
             f"cell_data of {type(problem).__name__} is not what its matrices are made of: in sample {place[0]} the "
             f"residuals at node {place[1]} differ by {gap:.2g} (of {scale:.2g}); give the coefficient and source that "
-            "assemble() integrates exactly"
+            "assemble() integrates exactly (loads on the boundary are not known to this bound: its sides have "
+            "prescribed values or are insulated)"
         )
 
 

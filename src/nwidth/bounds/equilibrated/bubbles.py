@@ -16,8 +16,9 @@ from nwidth.problems.cell_data import CellData
 
 
 def edge_bubbles(v: Real, data: CellData, mesh: Triangles, steps: int) -> Real:
-    """`c (B, E)`, zero on the boundary, such that `v + Σ_e c_e 4 λ_i λ_j` is closer to the solution than v."""
-    inner = np.flatnonzero(~mesh.outer)
+    """`c (B, E)`, zero where values are prescribed, such that `v + Σ_e c_e 4 λ_i λ_j` is closer to the solution than
+    v."""
+    inner = np.flatnonzero(~mesh.outer | mesh.natural)
     part, weights = mesh.bubble[:, inner], np.repeat(data.a, 6, axis=1)
     # ∫ f 4 λ_i λ_j = |T| / 3 · mean of f, exactly where f is constant
     source = np.broadcast_to(mesh.sources(data)[:, :, None] / 3, (*data.a.shape, 3))
@@ -29,13 +30,16 @@ def edge_bubbles(v: Real, data: CellData, mesh: Triangles, steps: int) -> Real:
 
 
 def turned(v: Real, through: Real, data: CellData, mesh: Triangles, steps: int) -> EdgeFlux:
-    """The flux with the turning parts that bring it closer to `-a ∇v`, boundary edges included."""
+    """The flux with the turning parts that bring it closer to `-a ∇v`, but for edges that nothing crosses."""
     both = mesh.densities(EdgeFlux(through)) / data.a[:, :, None, None] + mesh.slopes(v, None)
     both *= np.sqrt(mesh.areas / 3)[:, None, None]
     # curl ψ·τ = ∇ψ·(-τ_y, τ_x)
     quarter = np.stack([-both[..., 1], both[..., 0]], axis=3).reshape(len(v), -1)
-    rest = -np.ascontiguousarray((mesh.bubble.T @ quarter.T).T)
-    return EdgeFlux(through, _fitted(mesh.bubble, np.repeat(1.0 / data.a, 6, axis=1), rest, steps))
+    turning, some = np.zeros((len(v), len(mesh.edges))), np.flatnonzero(~mesh.natural)
+    part = mesh.bubble[:, some]
+    rest = -np.ascontiguousarray((part.T @ quarter.T).T)
+    turning[:, some] = _fitted(part, np.repeat(1.0 / data.a, 6, axis=1), rest, steps)
+    return EdgeFlux(through, turning)
 
 
 def _fitted(part: sp.csr_array, weights: Real, rest: Real, steps: int) -> Real:

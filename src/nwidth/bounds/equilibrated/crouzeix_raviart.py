@@ -28,8 +28,8 @@ class EdgeProblem:
 
     @cached_property
     def inner_edges(self) -> Array:
-        """Edges inside: the unknowns."""
-        return np.flatnonzero(~self.mesh.outer)
+        """Edges without prescribed values: the unknowns."""
+        return np.flatnonzero(~self.mesh.outer | self.mesh.natural)
 
     @cached_property
     def gradient(self) -> sp.csr_array:

@@ -7,7 +7,8 @@ For `-∇·(a ∇u) = f`, u = g on the boundary, any v with v = g on the boundar
     osc_K = C_K ‖f - ∇·σ - mean_K‖_K / √a_K,
 
 with C_K the Poincaré constant of the convex piece K (at most its diameter over π; a brick: its longest edge over π) and
-C_F the Friedrichs constant of the domain. Nothing is asked of how σ was found. With σ in balance, Prager and Synge's
+C_F the Friedrichs constant of the domain. On insulated sides (`a ∂u/∂n = 0`) `σ·n = 0` is asked instead of v = g, and
+C_F is for w = 0 on the others. Nothing is asked of how σ was found. With σ in balance, Prager and Synge's
 identity `‖τ‖² = ‖u - v‖²_a + ‖a^{-1/2} (σ + a ∇u)‖²` has the same last term for every v, so that for any two fields
 
     ‖u - v‖²_a >= ‖τ_v‖² - ‖τ_w‖² - 2 o ‖v - w‖_a,

@@ -29,9 +29,12 @@ _MISSED = 1e-3
 class MeshEquilibration(Equilibration):
     """The field is linear on each triangle, and the discrete problem is the Galerkin method with the same data.
 
+    Values are prescribed on the edges of the boundary between two prescribed nodes; the others are insulated (nothing
+    crosses them), which is what the Galerkin method does without a load there.
+
     `accuracy`, `limit`: of the solve for the global flux; `steps`: towards the quadratic parts of the flux, and of the
     field that bounds from below. Raises InputError for another problem, elements that are not triangles of three nodes,
-    or a boundary that is not prescribed everywhere (and nothing else).
+    values prescribed inside or at single nodes, or a part of the mesh without any.
     """
 
     problem: CellDiffusive
@@ -42,13 +45,15 @@ class MeshEquilibration(Equilibration):
 
     def __post_init__(self) -> None:
         check_choice("flux", self.flux, FLUXES)
-        space = _space(self.problem)
-        mask = self.mesh.boundary_nodes
-        if not np.array_equal(mask, ~space.free):
+        space, mesh = _space(self.problem), self.mesh
+        alone = int((~space.free & ~mesh.open_nodes).sum())
+        if alone:
             raise InputError(
-                f"{int((mask & space.free).sum())} boundary nodes are free and {int((~mask & ~space.free).sum())} "
-                "inner nodes are prescribed; this bound is for values given on the whole boundary, and only there"
+                f"{alone} prescribed nodes lie inside, or alone on the boundary; this bound is for values given on "
+                "edges of the boundary (between two prescribed nodes), and only there"
             )
+        if not mesh.open_nodes.any():
+            raise InputError("no boundary edge has prescribed values at both ends; this bound needs some")
 
     @property
     def galerkin(self) -> bool:  # type: ignore[override]
@@ -62,7 +67,7 @@ class MeshEquilibration(Equilibration):
     def mesh(self) -> Triangles:
         """The triangles, with their edges."""
         space = _space(self.problem)
-        return Triangles(np.asarray(space.nodes, dtype=np.float64), space.elements)
+        return Triangles(np.asarray(space.nodes, dtype=np.float64), space.elements, np.asarray(space.free))
 
     @cached_property
     def edges(self) -> EdgeProblem:

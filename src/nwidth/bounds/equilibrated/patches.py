@@ -5,8 +5,9 @@ On the patch of node i with hat function φ, the flux σ_i of lowest order with
     ∇·σ_i = φ f - ∇φ·a ∇v - r_i / |patch|       (mean values on each triangle),
 
 nothing through the outer edges, follows from a walk round the node but for one number, a circulation, which minimises
-`‖a^{-1/2} (σ_i + φ a ∇v)‖`. `r_i = (f, φ) - (a ∇v, ∇φ)` is what a field that is not the Galerkin solution leaves; on
-the boundary the walk ends open and needs no such term. Their sum is a flux with `∇·σ = f - Σ_i r_i / |patch_i|` on each
+`‖a^{-1/2} (σ_i + φ a ∇v)‖`. `r_i = (f, φ) - (a ∇v, ∇φ)` is what a field that is not the Galerkin solution leaves; where
+values are prescribed the walk ends open and needs no such term. Where nothing crosses the boundary it begins or ends
+with zero, and there is no circulation to choose. Their sum is a flux with `∇·σ = f - Σ_i r_i / |patch_i|` on each
 triangle: in balance for the Galerkin solution.
 
 References: Braess and Schöberl, Math. Comp. 77 (2008); Ern and Vohralík, SIAM J. Numer. Anal. 53 (2015); for fields
@@ -14,6 +15,7 @@ that are not the Galerkin solution Papež, Rüde, Vohralík and Wohlmuth, Comput
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -62,11 +64,30 @@ class Patches:
         work = data.a[:, :, None] * mesh.areas[:, None] * np.einsum("btd,tcd->btc", slope, mesh.gradients)
         goal = np.where(self.there, (sources - work)[:, ring, corner], 0.0)
         area = np.where(self.there, mesh.areas[ring], 0.0)
-        closed = ~mesh.boundary_nodes
+        closed = ~mesh.open_nodes
         goal -= np.where(closed, goal.sum(axis=2), 0.0)[:, :, None] * (area / area.sum(axis=1, keepdims=True))
         walk = np.concatenate([np.zeros((len(v), len(ring), 1)), np.cumsum(goal, axis=2)], axis=2)
-        walk += self._circulation(walk, slope, data)[:, :, None]
-        return self._gathered(walk)
+        walk += np.where(self._held, -self._at_natural(walk), self._circulation(walk, slope, data))[:, :, None]
+        return np.where(mesh.natural, 0.0, self._gathered(walk))
+
+    @cached_property
+    def _ends(self) -> tuple[Mask, Mask]:
+        """Whether nothing crosses the edge with which the walk round each node begins, and that with which it ends."""
+        mesh, node, last = self.mesh, np.arange(len(self.ring)), self.there.sum(axis=1) - 1
+        first = mesh.edge_of[self.ring[:, 0], (self.corner[:, 0] + 2) % 3]
+        final = mesh.edge_of[self.ring[node, last], (self.corner[node, last] + 1) % 3]
+        return mesh.natural[first], mesh.natural[final]
+
+    @property
+    def _held(self) -> Mask:
+        """Nodes on an edge that nothing crosses: there is no circulation to choose."""
+        begins, ends = self._ends
+        return begins | ends
+
+    def _at_natural(self, walk: Real) -> Real:
+        """What the walk says that crosses that edge, `(B, n)`; it begins with zero."""
+        begins, _ = self._ends
+        return np.where(begins, walk[:, :, 0], walk[:, np.arange(len(self.ring)), self.there.sum(axis=1)])
 
     def _circulation(self, walk: Real, slope: Real, data: CellData) -> Real:
         """What to add to every crossing of each patch, `(B, n)`."""

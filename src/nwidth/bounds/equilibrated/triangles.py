@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from nwidth.bounds.equilibrated.majorant import EPS, Majorant
+from nwidth.bounds.equilibrated.tree_constant import tree_constant
 from nwidth.bounds.equilibrated.units import underflow, vanished
 from nwidth.core.arrays import Array, Mask, Real
 from nwidth.core.errors import InputError
@@ -32,13 +33,16 @@ class EdgeFlux:
 
 @dataclass(frozen=True, eq=False)
 class Triangles:
-    """Nodes `(n, 2)` and corners `(T, 3)`; all that follows from them.
+    """Nodes `(n, 2)` and corners `(T, 3)`; all that follows from them. `free (n,)`: the nodes without a prescribed
+    value, by default those inside.
 
+    Values are prescribed on the edges of the boundary between two nodes that are not free; nothing crosses the others.
     Raises InputError for a triangle without area, an edge with more than two triangles, or a node of none.
     """
 
     nodes: Real
     corners: Array
+    free: Mask | None = None
 
     def __post_init__(self) -> None:
         corners = np.array(self.corners, dtype=np.int64)
@@ -85,6 +89,20 @@ class Triangles:
         return np.bincount(self.edge_of.ravel(), minlength=len(self.edges)) == 1
 
     @cached_property
+    def natural(self) -> Mask:
+        """Which edges nothing crosses: those of the boundary with a free end, `(E,)`."""
+        if self.free is None:
+            return np.zeros_like(self.outer)
+        return np.asarray(self.outer & self.free[self.edges].any(axis=1))
+
+    @cached_property
+    def open_nodes(self) -> Mask:
+        """The ends of edges with prescribed values, `(n,)`."""
+        mask = np.zeros(len(self.nodes), dtype=bool)
+        mask[self.edges[self.outer & ~self.natural]] = True
+        return mask
+
+    @cached_property
     def boundary_nodes(self) -> Mask:
         """Which nodes lie on the boundary, `(n,)`."""
         mask = np.zeros(len(self.nodes), dtype=bool)
@@ -117,7 +135,10 @@ class Triangles:
 
     @cached_property
     def friedrichs(self) -> float:
-        """`‖w‖ <= C_F ‖∇w‖` for w = 0 on the boundary: that of the bounding box, in which w is continued by zero."""
+        """`‖w‖ <= C_F ‖∇w‖` for w = 0 where values are prescribed: on the whole boundary that of the bounding box, in
+        which w is continued by zero."""
+        if self.natural.any():
+            return tree_constant(self.areas, self.diameters, self.edge_of, self.outer, self.natural)
         return float(1.0 / (np.pi * np.sqrt((self.sides**-2.0).sum())))
 
     def underflow(self, data: CellData) -> Real:
@@ -141,9 +162,11 @@ class Triangles:
         return flux[:, self.edge_of] * self.signs
 
     def joined(self, leaving: Real, halves: bool = True) -> Real:
-        """Edge values from what leaves by each edge as seen from both sides: their mean, or their sum."""
+        """Edge values from what leaves by each edge as seen from both sides: their mean, zero where nothing crosses, or
+        their sum."""
         total = (self._collect @ leaving.reshape(len(leaving), -1).T).T
-        return np.ascontiguousarray(total / np.where(self.outer, 1.0, 2.0) if halves else total)
+        share = np.where(self.natural, 0.0, np.where(self.outer, 1.0, 0.5))
+        return np.ascontiguousarray(total * share if halves else total)
 
     @cached_property
     def _slopes(self) -> sp.csr_array:
