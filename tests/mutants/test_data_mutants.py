@@ -37,8 +37,8 @@ MUTANTS = [
     Mutant(
         "limits outside the range of the runs",
         "certificates/limits.py",
-        "usable = prediction.inside & finite",
-        "usable = finite",
+        "np.where(prediction.inside & finite[n] & np.isfinite(v), v, np.inf)",
+        "np.where(finite[n] & np.isfinite(v), v, np.inf)",
         SPLIT,
     ),
     Mutant(

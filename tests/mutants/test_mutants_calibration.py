@@ -53,7 +53,7 @@ MUTANTS = [
     Mutant(
         "a mirror that does not mirror the answer back",
         "certificates/self_consistency.py",
-        "fields = np.flip(np.asarray(answer.field), axis)",
+        "fields = np.flip(np.asarray(answer.field), self.axis + 1)",
         "fields = np.asarray(answer.field)",
         HINTS,
     ),

@@ -15,7 +15,7 @@ from nwidth.certificates.base import Certificate
 from nwidth.certificates.identity import Identity
 from nwidth.certificates.limits import check_quantities, statistical, with_limits
 from nwidth.certificates.quantile import rank
-from nwidth.certificates.quantities import Truth, errors_of, norm_named, spreads
+from nwidth.certificates.quantities import TOGETHER, Truth, errors_of, norm_named, spreads
 from nwidth.core.arrays import Array, Mu, Real
 from nwidth.core.errors import InputError
 from nwidth.core.guarantee import Statistical
@@ -45,6 +45,10 @@ class CrossConformalCertificate(Certificate):
     Candès, Ramdas, Tibshirani, Ann. Statist. 49 (2021), theorems 1 and 4; the proofs compare scores and hold for any
     norm), one of the k smallest values above belongs to an i with `‖u - v_i‖ <= R_i`, and the triangle inequality gives
     the limit. `part` `(n,)` says which of the others has not seen run i.
+
+    The proof needs scores that treat all runs alike. Without a field, the first limit is that of the largest error of
+    an output in units of their `spread`: `given` says whether these were stated beforehand. Otherwise they are read
+    from the surrogate that was fitted to the n runs, and the theorem does not cover that limit; `guarantee` says so.
     """
 
     kind: ClassVar[str] = "cross-conformal-certificate"
@@ -57,11 +61,16 @@ class CrossConformalCertificate(Certificate):
     part: Array
     spread: Mapping[str, float]
     frame: POD | None = None
+    given: bool = False
 
     @property
     def guarantee(self) -> Statistical:
-        """Statistical, each quantity on its own."""
-        return statistical(self.norm, tuple(self.residuals), self.level, len(self.part))
+        """Statistical, each quantity on its own; in words, that every run trains too, and what is not covered."""
+        found = statistical(self.norm, tuple(self.residuals), self.level, len(self.part))
+        words = f"{found.norm}; every run trains, and is unseen by the fit that it calibrates"
+        if TOGETHER in self.residuals and not self.given:
+            words += "; the largest is not covered by the theorem, for its units come from the same runs"
+        return replace(found, norm=words)
 
     def check(self, surrogate: Storable) -> None:
         """Raises InputError for another surrogate than the one that was calibrated."""
@@ -98,6 +107,7 @@ class CrossConformalCertificate(Certificate):
             "level": self.level,
             "norm": self.norm,
             "spread": dict(self.spread),
+            "given": self.given,
             "quantities": list(self.residuals),
         }
         return Parts(config, arrays, children)
@@ -113,6 +123,7 @@ class CrossConformalCertificate(Certificate):
             others=tuple(children[f"without {i}"] for i in range(len(children))),
             part=arrays.get("part", np.arange(len(children))),  # files of versions before it leave out one run each
             spread=config["spread"],
+            given=config.get("given", False),
             frame=POD(arrays["frame modes"], arrays["frame offset"], np.empty(0)) if framed else None,
         )
 
@@ -125,11 +136,14 @@ def cross_calibrate(
     *,
     norm: str = "max",
     parts: int | None = None,
+    units: Mapping[str, float] | None = None,
 ) -> tuple[Surrogate, CrossConformalCertificate]:
     """The surrogate fitted to all runs, and its certificate: n + 1 fits for n runs, or `parts` + 1.
 
-    With `parts`, runs beyond a multiple of it train every surrogate and calibrate none. Raises InputError where n runs
-    cannot promise `level` (0.9 needs 19, and more with parts), or where `fitter` cannot learn from them.
+    With `parts`, runs beyond a multiple of it train every surrogate and calibrate none. `units`: output -> what its
+    errors are measured in where there is no field and the largest of them gets a limit; stated beforehand, that limit
+    is covered by the theorem too. Raises InputError where n runs cannot promise `level` (0.9 needs 19, and more with
+    parts), or where `fitter` cannot learn from them.
     """
     norm_named(norm)
     runs = snapshots.take(snapshots.good)
@@ -141,7 +155,8 @@ def cross_calibrate(
     _rank(len(used), count, level)
     surrogate = fitter.fit(runs, seed=seed)
     mu = as_mu(runs.mu, surrogate.parameters.names)
-    spread = spreads(surrogate.predict(surrogate.parameters.sample(range(256), seed)))
+    answers = surrogate.predict(surrogate.parameters.sample(range(256), seed))
+    spread = spreads(answers) if units is None else _stated(units, answers)
     others = [fitter.fit(runs.take(part != i), seed=seed) for i in range(count)]
     residuals = _left_out_errors(others, runs.take(used), select(mu, used), part[used], norm, spread)
     frame = _frame(others, runs)
@@ -149,8 +164,14 @@ def cross_calibrate(
         others = [_in_frame(other, frame) for other in others]
     identity = Identity.of(surrogate, mu)
     return surrogate, CrossConformalCertificate(
-        identity, level, norm, residuals, tuple(others), part[used], spread, frame
+        identity, level, norm, residuals, tuple(others), part[used], spread, frame, units is not None
     )
+
+
+def _stated(units: Mapping[str, float], answers: Prediction) -> dict[str, float]:
+    if set(units) != set(answers.outputs) or not all(0 < unit < np.inf for unit in units.values()):
+        raise InputError(f"units are {dict(units)}; give a number above zero for each of {', '.join(answers.outputs)}")
+    return {name: float(units[name]) for name in answers.outputs}
 
 
 def _parts(count: int, parts: int | None, seed: int) -> Array:
