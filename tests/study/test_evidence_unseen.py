@@ -241,6 +241,14 @@ def test_calibrated_limits_in_time_are_judged_by_what_they_promise(darcy, surrog
     assert coverage_check(guarantee, measured).state is state
 
 
+def test_the_worst_of_many_times_is_allowed_to_be_worse_than_one():
+    error = np.where(np.arange(200) < 158, 0.5, 2.0)
+    one = Measured("T", "", error, np.ones(200), np.zeros(200))
+    guarantee = Statistical("L² norm", 0.9, 99)
+    assert coverage_check(guarantee, one).state is State.FAILS
+    assert coverage_check(guarantee, replace(one, tries=10)).state is State.HOLDS
+
+
 def test_a_guaranteed_limit_belongs_to_the_answer_and_a_calibrated_one_to_the_surrogate(surrogate, darcy, fresh):
     texts = [a.text for a in checks_on(nw.certify(surrogate, darcy), darcy, fresh)]
     assert isinstance(nw.certify(surrogate, darcy).guarantee, Rigorous)

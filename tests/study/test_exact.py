@@ -74,20 +74,18 @@ def test_constants_that_are_not_proven_make_the_parts_an_indication():
     assert proven(parts, WHOLE) and not proven(parts, SPLIT)
 
 
-def test_a_free_boundary_has_no_bound():
-    """The bound knows this kind of problem, but not with a part of its boundary free."""
-    problem = ThermalBlock(2, 8)
-    space = problem.space
-    boundary = ~space.free
-    free = space.free.copy()
-    free[np.flatnonzero(boundary)[:3]] = True
+def test_what_the_bound_refuses_has_none():
+    """The bound knows this kind of problem, but not with a value prescribed at a single node inside."""
+    whole = ThermalBlock(2, 8).space
+    fixed = whole.free.copy()
+    fixed[np.flatnonzero(fixed)[40]] = False
 
-    class Free(ThermalBlock):
-        space = replace(problem.space, free=free)
+    class Pinned(ThermalBlock):
+        space = replace(whole, free=fixed)
 
-    found = Free(2, 8)
+    found = Pinned(2, 8)
     mu = found.parameters.sample(range(1), 0)
-    answer = uncertified(mu, np.zeros((1, *space.shape)), found.space, np.ones(1, dtype=bool))
+    answer = uncertified(mu, np.ones((1, *whole.shape)), found.space, np.ones(1, dtype=bool))
     assert TotalErrorBound.applies(found)
     assert exact_parts(found, answer) == {}
 

@@ -27,7 +27,7 @@ _PARTS = (("whole error", "total", "lower"), ("surrogate's part", "surrogate", "
 
 def exact_parts(problem: Problem, prediction: Prediction) -> dict[str, Real]:
     """Bounds of the whole error and its parts for the first samples, `(B,)`, and whether those of the parts are proven;
-    empty where the equation has no bound: of another kind, or with a part of its boundary free."""
+    empty where the equation has no bound: of another kind, or with values prescribed where the bound allows none."""
     if not TotalErrorBound.applies(problem):
         return {}
     try:
