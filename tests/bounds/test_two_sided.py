@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import scipy.linalg as la
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.solvers.exact_cases import Exact
 
 from nwidth.bounds.residual import energy_bounds, round_off
-from nwidth.bounds.two_sided import direction_lower, error_before
+from nwidth.bounds.two_sided import direction_lower, error_after, error_before, stepped_upper
 from nwidth.problems.darcy import Darcy
 from nwidth.testing.dense import DenseProblem
 
@@ -46,6 +47,44 @@ def test_no_direction_promises_more_than_the_error(size, seed, contrast, far):
     for p in (inner.riesz(r), rng.normal(size=v.shape) * exact.free, (exact.u - v).astype(np.float64), 0.0 * v):
         found = direction_lower(systems, r, p, systems.apply(p), noise, lower)
         assert (found >= 0).all() and (found <= error).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(size=st.integers(1, 60), seed=st.integers(0, 10_000), contrast=st.floats(1.0, 1e6), far=SIZES, near=SIZES)
+def test_the_error_after_is_bounded_by_that_before(size, seed, contrast, far, near):
+    problem, rng = DenseProblem(size=size, seed=seed, contrast=contrast), np.random.default_rng(seed)
+    exact, systems = Exact(problem, MU), problem.systems(MU)
+    start, better = fields_near(exact, rng, far), fields_near(exact, rng, near)
+    known = energy_bounds(systems, start, problem.space.inner("energy"), problem.constant(MU)).upper
+    error = exact.error(better)
+    for upper in (known, exact.error(start) * (1 + 1e-12)):
+        assert (error_after(systems, start, better, upper) >= error).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(size=st.integers(1, 60), seed=st.integers(0, 10_000), contrast=st.floats(1.0, 1e6), far=SIZES)
+def test_one_step_ahead_no_direction_promises_less_than_the_error(size, seed, contrast, far):
+    problem, rng = DenseProblem(size=size, seed=seed, contrast=contrast), np.random.default_rng(seed)
+    exact, systems, inner = Exact(problem, MU), problem.systems(MU), problem.space.inner("energy")
+    v, constants = fields_near(exact, rng, far), problem.constant(MU)
+    r, noise, error = systems.residual(v), round_off(systems, v, inner), exact.error(v)
+    for p in (inner.riesz(r), rng.normal(size=v.shape) * exact.free, (exact.u - v).astype(np.float64), 0.0 * v):
+        found = stepped_upper(systems, inner, constants, r, p, systems.apply(p), noise)
+        assert (found >= error).all() and (found > 0).all()
+
+
+def test_one_step_ahead_is_exact_where_the_step_leaves_the_softest_direction():
+    """e = s + p, A-orthogonal, s the eigenvector of α: what is left of the step has its own error as the bound."""
+    problem = DenseProblem(size=20, contrast=50.0)
+    exact, systems, inner = Exact(problem, MU), problem.systems(MU), problem.space.inner("energy")
+    a = problem.assemble({"t": np.zeros(1)}).matrix.toarray()[1:, 1:]
+    vectors = la.eigh(a, inner.apply(np.eye(21))[1:, 1:])[1]
+    soft, p = (np.concatenate([[0.0], part])[None].repeat(3, axis=0) for part in (vectors[:, 0], vectors[:, 7]))
+    v = (exact.u + soft - 0.3 * p).astype(np.float64)
+    found = stepped_upper(systems, inner, problem.constant(MU), systems.residual(v), p, systems.apply(p), np.zeros(3))
+    np.testing.assert_allclose(found, exact.error(v), rtol=1e-6)
+    after = error_after(systems, v, v + 0.3 * p, exact.error(v))
+    np.testing.assert_allclose(after, exact.error(v + 0.3 * p), rtol=1e-6)
 
 
 def test_the_direction_to_the_solution_tells_all():

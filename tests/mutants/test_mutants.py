@@ -61,8 +61,8 @@ MUTANTS = [
     Mutant(
         "a bound evaluated in float32",
         "bounds/residual.py",
-        "r = systems.residual(v)",
-        "r = systems.residual(v.astype(np.float32)).astype(np.float32)",
+        "inner, systems.residual(v), noise)",
+        "inner, systems.residual(v.astype(np.float32)).astype(np.float32), noise)",
         RESIDUAL,
     ),
     Mutant(
@@ -94,11 +94,11 @@ MUTANTS = [
         CG,
     ),
     Mutant(
-        "an energy bound without the step's own factor",
-        "solvers/riesz_cg.py",
-        "radau.advance(step, ratio)",
-        "radau.advance(0.5 * step, 0.5 * ratio)",
-        CG,
+        "an energy bound that takes all of the last step off",
+        "bounds/two_sided.py",
+        "left = np.maximum(square - gain, 0.0) + noise",
+        "left = np.maximum(square - 2 * gain, 0.0) + noise",
+        ("tests/bounds/test_two_sided.py",),
     ),
     Mutant(
         "a reduced bound without the coercivity constant",

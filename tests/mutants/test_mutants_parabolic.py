@@ -33,11 +33,11 @@ MUTANTS = [
         BOUNDS,
     ),
     Mutant(
-        "a residual without the coercivity",
+        "a residual with a coercivity a part in a thousand too large",
         "certificates/parabolic.py",
         "norm / np.sqrt(np.where(known, alpha, 1.0))",
-        "norm",
-        BOUNDS,
+        "norm / np.sqrt(np.where(known, 1.001 * alpha, 1.0))",
+        (*BOUNDS, "-k", "dense_one"),
     ),
     Mutant(
         "an initial error that is dropped",

@@ -10,10 +10,10 @@ ONE = ("tests/certificates/test_one_by_one.py",)
 
 MUTANTS = [
     Mutant(
-        "a single query without the constant",
+        "a single query with a constant a part in a thousand too large",
         "rb/single.py",
         "np.empty(widths[n]), np.sqrt(lower)",
-        "np.empty(widths[n]), 1.0",
+        "np.empty(widths[n]), np.sqrt(1.001 * lower)",
         ONE,
     ),
     Mutant(

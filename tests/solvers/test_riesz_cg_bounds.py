@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.linalg as la
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.solvers.exact_cases import Exact
@@ -75,6 +76,20 @@ def test_bounds_hold_on_a_grid_where_the_effectivity_shrinks(case):
     assert (ratios[0] <= np.sqrt(constants.upper / constants.lower)).all()
     if law == "two-valued":
         assert ratios[0].max() < 1.3 and ratios[3].max() < 1.1
+
+
+def test_at_both_ends_of_the_spectrum_the_first_bound_is_the_error():
+    """e in the softest and the hardest direction: the chord is exact, and a constant that is off by little shows."""
+    problem = DenseProblem(size=30, contrast=50.0)
+    exact, solver = Exact(problem, MU), RieszCG(max_iterations=0, restarts=1)
+    a = problem.assemble({"t": np.zeros(1)}).matrix.toarray()[1:, 1:]
+    vectors = la.eigh(a, problem.space.inner("energy").apply(np.eye(31))[1:, 1:])[1]
+    start = exact.u.astype(np.float64)
+    start[:, 1:] += vectors[:, 0] + 0.2 * vectors[:, -1]
+    solution = solver.solve(solver.prepare(problem), MU, start, NEVER)
+    error = exact.error(solution.field)
+    assert bounded(solution, exact) and (error > 0.5).all()
+    np.testing.assert_allclose(solution.stats["bound"], error, rtol=1e-6)
 
 
 def test_without_a_load_or_with_a_tiny_one_the_bound_holds():
