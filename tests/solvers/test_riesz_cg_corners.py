@@ -122,6 +122,17 @@ def test_along_the_error_itself_one_step_ahead_is_sharp_and_along_nothing_it_is_
     assert np.isinf(stepped_upper(systems, inner, unknown, r, p, systems.apply(p), noise)).all()
 
 
+def test_one_step_ahead_is_within_a_twentieth_at_contrast_4():
+    problem = Darcy(16)
+    mu = problem.parameters.sample(range(6), 5)
+    exact = Exact(problem, mu)
+    for steps in (1, 2, 3, 4):
+        solver = RieszCG(max_iterations=steps, restarts=1)
+        solution = solver.solve(solver.prepare(problem), mu, None, Tolerance("energy", 1e-14))
+        ratio = solution.stats["bound"] / exact.error(solution.field)
+        assert (ratio >= 1).all() and (ratio < 1.05).all()
+
+
 def test_no_step_leaves_a_larger_bound_than_the_start_had_at_high_contrast():
     """The dual norm of the residual rises on the way; the bound of the start less what was gained does not."""
     problem = DenseProblem(size=80, contrast=1e5)
