@@ -44,7 +44,7 @@ def test_predict_says_what_python_says(model, cases, nwidth):
 def test_predict_says_on_the_screen_what_is_outside_and_what_is_promised(model, cases, nwidth):
     said = nwidth("predict", model, cases)
     assert "Case 3: mu_4 = 2 is above your range 0.1-1" in said.out
-    assert "from your full-order result. Guaranteed." in said.out
+    assert "from your full-order result. Guaranteed." in said.out and "Counted: reduction, rounding." in said.out
 
 
 def test_answers_as_csv_keep_every_digit(model, cases, nwidth, tmp_path):

@@ -338,4 +338,8 @@ def test_the_text_page_says_what_the_pictures_show(surrogate, darcy, fresh, tmp_
     text = page.markdown.read_text()
     measured = page.evidence.limits[0]
     least = float(np.min(measured.limits / measured.errors))
+    assert "8 within the limit" in text and "undecided" not in text
+    rough = replace(fresh, fields=1.01 * np.asarray(fresh.fields))
+    nw.write_evidence(tmp_path / "m.nwidth", tmp_path / "rough", holdout=rough)
+    assert "0 within the limit, 8 undecided" in (tmp_path / "rough" / "evidence.md").read_text()
     assert f"stated limit over true error from {least:.1f} to" in text and "in the HTML page" in text

@@ -17,6 +17,7 @@ from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.base import ParameterSpace
 from nwidth.spaces.box import Box
 from nwidth.spaces.joint import Joint
+from nwidth.study.evidence_cases import Measured
 from nwidth.study.evidence_checks import Subject
 from nwidth.study.software_tests import TestCounts
 
@@ -135,12 +136,17 @@ def counts_table(
     rows = [(words[part], f"{len(runs):,}", f"{len(runs) - len(runs.good):,} failed and left out")
             for part, runs in data.items()]  # fmt: skip
     rows += [(f"{what} (when it was fitted)", f"{count:,}", "") for what, count in provenance.get("parts", {}).items()]
-    rows += [(m.name, f"{int(m.answered.sum()):,}", f"{int(m.held[m.answered].sum()):,} within the limit")
-             for m in (subject.cases.measured if subject.cases else ())]  # fmt: skip
+    measured = subject.cases.measured if subject.cases else ()
+    rows += [(m.name, f"{int(m.answered.sum()):,}", _kept(m)) for m in measured]
     if tests is not None:
         total = tests.passed + tests.failed
         rows.append(("software tests", f"{total:,}", f"{tests.failed:,} failed, {tests.skipped:,} skipped"))
     return Table("", ("What", "How many", "Of these"), tuple(rows))
+
+
+def _kept(measured: Measured) -> str:
+    held, undecided = (int(found[measured.answered].sum()) for found in (measured.held, measured.undecided))
+    return f"{held:,} within the limit" + (f", {undecided:,} undecided" if undecided else "")
 
 
 def pictures(subject: Subject) -> tuple[Scatter, ...]:
