@@ -417,6 +417,8 @@ def _refined(tally: Count, exact: Exact, problem: Coercive, mu: Mu, start: Array
         answer = refiner.refine(begin, rtol, deadline=1e3)
         tally.add(exact.error(answer.field), _lower(answer), answer.bound)
         met = np.flatnonzero(answer.stats["met"])
+        if not len(met):
+            continue
         try:
             told = refiner.refine(begin.take(met), rtol).stats
         except WorkError:  # just at the floor of rounding: the other way to the tolerance misses it

@@ -13,17 +13,7 @@ from typing import Any
 
 import numpy as np
 from _harness import Row, absent
-from _total_references import (
-    GivenGrid,
-    extrapolated,
-    line_error,
-    on_halves,
-    plane_errors,
-    prediction,
-    random_mesh,
-    refined,
-    square_error,
-)
+from _total_references import mesh_distances, prediction, square_error
 
 from nwidth.bounds.equilibrated.pieces import FLUXES, FluxKind
 from nwidth.core.arrays import Array, Mu
@@ -36,6 +26,15 @@ from nwidth.solvers.choose import solve
 from nwidth.solvers.direct import Direct
 from nwidth.spaces.grid import Grid, interpolate
 from nwidth.study.measure import alternate, recorded
+from nwidth.testing.equilibrated_references import (
+    GivenGrid,
+    extrapolated,
+    line_error,
+    on_halves,
+    plane_errors,
+    random_mesh,
+    refined,
+)
 
 if available("pypardiso"):
     from _tuned_pardiso import TunedPardiso
@@ -171,7 +170,7 @@ def _planes(rng: np.random.Generator) -> Iterator[Known]:
         problem = GivenGrid(Grid((int(rng.integers(2, 8)),) * 2))
         mu = _data(rng, problem.space, 5)
         v = _carried(problem, mu, _fields(solve(problem, mu, Direct()).field, kind, rng))
-        known = [plane_errors(on_halves(mu["a"])[i], on_halves(mu["f"])[i], refined(v[i]), 3) for i in range(len(v))]
+        known = [plane_errors(on_halves(mu["a"])[i], on_halves(mu["f"])[i], refined(v[i])) for i in range(len(v))]
         yield _between(problem, mu, v, np.array(known))
 
 
@@ -185,7 +184,7 @@ def _triangles(rng: np.random.Generator) -> Iterator[Known]:
             "g": rng.standard_normal((1, len(problem.nodes))),
         }
         v = _carried(problem, mu, _fields(solve(problem, mu, Direct()).field, kind, rng))
-        yield _between(problem, mu, v, problem.distances(mu, v, 3)[None])
+        yield _between(problem, mu, v, mesh_distances(problem, mu, v, 3)[None])
 
 
 def _between(problem: Problem, mu: Mu, v: Array, known: Array) -> Known:
@@ -219,7 +218,7 @@ def _effectivity(quick: bool, seed: int) -> list[Row]:
         mu = problem.parameters.sample(indices, seed)
         a, f = on_halves(mu["a"]), on_halves(np.ones_like(mu["a"]))
         for name, v in _answers(problem, mu, indices, seed).items():
-            true = np.array([extrapolated(plane_errors(a[i], f[i], refined(v[i]), 3)) for i in indices])
+            true = np.array([extrapolated(plane_errors(a[i], f[i], refined(v[i]))) for i in indices])
             for flux in FLUXES:
                 bound = TotalErrorBound(problem, flux)(prediction(problem, mu, v))
                 found[flux].setdefault(name, []).extend(bound.total / true)

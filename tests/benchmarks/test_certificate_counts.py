@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from nwidth.testing.equilibrated_references import random_mesh
+
 NAN, INF = float("nan"), float("inf")
 
 
@@ -118,6 +120,7 @@ def test_numpy_s_numbers_are_written_and_what_was_measured_stays(beside, tmp_pat
         raise ValueError("a part that fails")
 
     row = harness.Row("x", np.float64(1.0), "", np.float64(2.0), "<=", {"count": np.int64(3), "far": np.float64(INF)})
+    assert row.holds is True
     target = tmp_path / "rows.json"
     monkeypatch.setattr(sys, "argv", ["x", "--json", str(target)])
     with pytest.raises(ValueError, match="a part that fails"):
@@ -131,3 +134,15 @@ def test_without_pypardiso_the_total_error_s_part_runs(beside, monkeypatch):
     monkeypatch.setattr(total, "available", lambda name: False)
     rows = total._cost(True, 0)
     assert len(rows) == 4 and all(row.detail["reason"] == "no pypardiso" and not row.holds for row in rows)
+
+
+def test_distances_to_finer_meshes_grow_from_nothing(beside):
+    """A Galerkin solution is at no distance from itself, and farther from each finer one, less and less so."""
+    distances, rng = beside("_total_references").mesh_distances, np.random.default_rng(0)
+    mesh = random_mesh(rng, 12)
+    count = len(mesh.triangles)
+    mu = {"a": np.ones((1, count)), "f": np.ones((1, count)), "g": np.zeros((1, len(mesh.nodes)))}
+    found = distances(mesh, mu, mesh.solved(mu), 5)
+    assert found[0] < 1e-7 < found[1]
+    rates = np.diff(found[1:] ** 2)
+    assert (rates > 0).all() and (rates[1:] < 0.5 * rates[:-1]).all()
