@@ -17,6 +17,7 @@ from nwidth.certificates.unseen import remembered
 from nwidth.core.errors import InputError
 from nwidth.core.prediction import Output, uncertified
 from nwidth.core.rows import marks
+from nwidth.core.solution import Status
 from nwidth.core.validation import as_mu
 from nwidth.snapshots.base import Snapshots
 from nwidth.spaces.box import Box
@@ -329,6 +330,9 @@ class Rows:
     def __init__(self, values):
         self._values, self.shape, self.largest = values, values.shape, 0
 
+    def __len__(self):
+        return len(self._values)
+
     def __getitem__(self, rows):
         found = self._values[rows]
         self.largest = max(self.largest, found.size)
@@ -343,3 +347,26 @@ def test_marks_are_the_same_in_pieces_and_never_read_all(monkeypatch):
     store = Rows(fields)
     assert marks({"k": store, "a": A[:50]}) == whole and 0 < store.largest <= 300
     assert marks({"k": fields[:0]}) == () and len(set(whole)) == 50
+
+
+def test_marks_of_a_store_are_those_of_its_rows(tmp_path):
+    problem = nw.problems.get("darcy", resolution=8)
+    data = nw.generate(problem, 12, seed=0)
+    stored = data.save(tmp_path / "runs")
+    assert not isinstance(stored.mu["a"], np.ndarray)
+    assert marks(stored.mu) == marks(data.mu) and marks(stored.split(5)[0].mu) == marks(data.take(np.arange(5)).mu)
+
+
+def test_lead_times_are_calibrated_from_a_store_in_pieces(tmp_path):
+    """Fields are read once, a few trajectories at a time."""
+    times = np.array([1.0, 2.0])
+    values = 1.5 * A[:, None, None] * np.ones((1, 2, 3))
+    status = np.full(60, Status.CONVERGED)
+    status[4] = Status.MISSING
+    surrogate = Says(zeros(2, 3), (3,), times=times)
+    data = replace(in_time(values, times), status=status)
+    store = Rows(values)
+    lazy = replace(data, fields=store)
+    one, other = calibrate_lead_times(surrogate, data), calibrate_lead_times(surrogate, lazy)
+    assert one.calibrated_on == len(data.good) < 60 and 0 < store.largest <= 8 * 6
+    np.testing.assert_array_equal(one.limits["field"], other.limits["field"])
