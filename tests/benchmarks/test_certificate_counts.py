@@ -86,7 +86,7 @@ def test_a_probability_that_is_none_holds_no_target(beside):
 
 @pytest.mark.parametrize(("lower", "upper"), [(0.5, 0.9), (1.1, 2.0), (NAN, 2.0), (0.5, NAN), (-1.0, 2.0)])
 def test_refined_answers(beside, lower, upper):
-    tally, one = beside("_certificate_refine_rows").Count(), np.ones(1)
+    tally, one = beside("_refine_cases").Count(), np.ones(1)
     tally.add(one, 0.9 * one, 1.1 * one)
     assert tally.row("held").holds
     tally.add(one, lower * one, upper * one)
