@@ -8,15 +8,23 @@ from tests.mutants.test_mutants import Mutant
 
 PAGE = "tests/study/test_evidence.py::"
 KINDS = "tests/study/test_evidence_kinds.py::"
+UNSEEN = "tests/study/test_evidence_unseen.py::"
 EQUATION, STATISTICS = "study/evidence_equation.py", "study/evidence_statistics.py"
 
 MUTANTS = [
     Mutant(
         "a limit that is never below the error",
-        EQUATION,
-        "bool((error <= probe.limit + slack).all())",
-        "True",
+        "study/evidence_cases.py",
+        "return ~(self.error <= self.limit + self.slack)",
+        "return np.zeros(len(self.error), dtype=bool)",
         (PAGE + "test_limits_that_are_wrong_by_a_factor_are_seen",),
+    ),
+    Mutant(
+        "a reference that excuses any limit",
+        "study/evidence_cases.py",
+        "(vague if self.wrong is None else vague | self.wrong)",
+        "np.zeros(len(self.error), dtype=bool)",
+        (UNSEEN + "test_runs_that_do_not_solve_the_equation_prove_nothing",),
     ),
     Mutant(
         "a constant that is never too large",
