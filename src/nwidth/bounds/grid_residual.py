@@ -14,6 +14,7 @@ from nwidth.bounds.dual_norm import EPS, DualNorm, Sums
 from nwidth.bounds.residual import EnergyBounds, Form, energy_limits
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
+from nwidth.core.validation import batch_size, select
 from nwidth.problems.base import Problem, Stability
 from nwidth.problems.grid_diffusion import GridDiffusion
 from nwidth.problems.grid_systems import check_boundary, check_coefficient, check_values, shared
@@ -24,6 +25,8 @@ from nwidth.spaces.single_riesz import SingleRiesz
 _SMALL, _LARGE = 1e-200, 1e200
 #: At least the number of rounded operations behind one entry of the residual, as `GridSystems.terms` counts them.
 _TERMS = 24
+#: Dofs per piece of a batch: the vectors stay in cache.
+_PIECE = 100_000
 #: What a problem may not define anew, for this way does not ask it.
 _OWN = ("systems", "constant", "velocity", "reaction")
 
@@ -54,21 +57,29 @@ class GridResidual:
 
         Raises InputError for a coefficient that is not positive everywhere, and shapes that do not fit.
         """
+        if len(v) != batch_size(mu):
+            raise InputError(f"{len(v)} fields for {batch_size(mu)} parameters; give one field for each")
+        step = max(1, min(len(v), _PIECE // self.problem.space.size))
+        found, sums, room = np.empty((len(v), 4)), np.empty((len(v), 6)), np.empty((step, *v.shape[1:]))
+        for first in range(0, len(v), step):
+            rows = slice(first, min(first + step, len(v)))
+            self._pass(select(mu, rows), v[rows], room[: rows.stop - first], found[rows], sums[rows])
+        with np.errstate(over="ignore", invalid="ignore"):  # in rows that are not to be used
+            limits = self._limits(found.T, sums.T)
+        return limits, _usable(found.T) & (limits.upper < np.inf)
+
+    def _pass(self, mu: Mu, v: Real, r: Real, found: Real, sums: Real) -> None:
+        """The passes over a piece of the batch, which fill `r`, `found (B, 4)` and `sums (B, 6)`."""
         grid = self.problem.space
         a = check_coefficient(self.problem.coefficient(mu), grid)
+        if len(a) != len(v):
+            raise InputError(f"coefficient has {len(a)} rows for {len(v)} samples; give one per sample")
         f = _plain(check_values("source", self.problem.source(mu), grid.shape, "finite", grid.axes(), len(a)))
-        if len(v) != len(a):
-            raise InputError(f"{len(v)} fields for {len(a)} parameters; give one field for each")
         w0, w1 = grid.face_weights
-        r = np.empty_like(a)
-        found = passes.residuals(a, f, v, w0, w1, float(np.prod(grid.spacings)), r).T
-        used = (found[passes.MAGNITUDE] > _SMALL) & (found[passes.MAGNITUDE] < _LARGE)
-        used &= (found[passes.LARGEST] == 0) | (found[passes.LARGEST] > np.sqrt(_SMALL))
-        with np.errstate(over="ignore", invalid="ignore"):  # in rows that are not to be used
-            folded = self.single.folded(r[:, :, None], np.where(used, found[passes.LARGEST], 1.0))
-            sums = passes.judge(folded.even, folded.odd, folded.scale, r, a, w0, w1).T
-            limits = self._limits(found, sums)
-        return limits, used & (limits.upper < np.inf)
+        found[:] = passes.residuals(a, f, v, w0, w1, float(np.prod(grid.spacings)), r)
+        with np.errstate(over="ignore", invalid="ignore"):
+            folded = self.single.folded(r[:, :, None], np.where(_usable(found.T), found[:, passes.LARGEST], 1.0))
+            sums[:] = passes.judge(folded.even, folded.odd, folded.scale, r, a, w0, w1)
 
     def imposed(self, mu: Mu, fields: Array) -> Real:
         """Fields `(B, *shape)` in float64 with the prescribed values; the array itself where it has them already."""
@@ -91,6 +102,12 @@ class GridResidual:
         product = sums[passes.ZR] - paid * np.sqrt(sums[passes.RR]) * dual.length
         form = Form(sums[passes.ZAZ] * (1 - paid), sums[passes.ZAZ] * (1 + paid), product)
         return energy_limits(dual, noise + np.finfo(np.float64).tiny, Stability(low, high), form)
+
+
+def _usable(found: Real) -> Mask:
+    """Where sums of squares are what they seem, `(B,)`."""
+    size, largest = found[passes.MAGNITUDE], found[passes.LARGEST]
+    return (size > _SMALL) & (size < _LARGE) & ((largest == 0) | (largest > np.sqrt(_SMALL)))
 
 
 def _plain(values: Real) -> Real:

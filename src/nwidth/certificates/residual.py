@@ -121,17 +121,14 @@ class ResidualCertificate(Certificate):
 
     def _limits(self, mu: Mu, given: Array) -> _Limits:
         """Piece by piece of the batch: fields `(B, *shape)`."""
-        way, pieces = self.fast, max(1, _PIECE // self.problem.space.size)
+        way, step, rows = self.fast, max(1, _PIECE // self.problem.space.size), np.arange(len(given))
         found = _Limits.empty(np.empty(given.shape) if way is None else way.imposed(mu, given))
-        for first in range(0, len(given), pieces):
-            part = slice(first, min(first + pieces, len(given)))
-            rows = np.arange(part.start, part.stop)
-            if way is not None:
-                limits, used = way.bounds(select(mu, part), found.v[part])
-                found.upper[part] = found.energy[part] = limits.upper
-                found.lower[part], rows = limits.lower, rows[~used]
-            if len(rows):
-                self._general(select(mu, rows), given, rows, found)
+        if way is not None:
+            limits, used = way.bounds(mu, found.v)
+            found.upper[:] = found.energy[:] = limits.upper
+            found.lower[:], rows = limits.lower, rows[~used]
+        for part in (rows[first : first + step] for first in range(0, len(rows), step)):
+            self._general(select(mu, part), given, part, found)
         return found
 
     def _general(self, mu: Mu, given: Array, rows: Array, found: _Limits) -> None:
