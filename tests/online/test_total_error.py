@@ -366,7 +366,7 @@ def test_what_is_refused():
     with pytest.raises(InputError, match="complex"):
         nw.total_error(answer(problem, mu, prediction.field + 0j), problem)
     with pytest.raises(InputError, match="values prescribed on its whole boundary"):
-        nw.TotalErrorBound(Poisson(8, boundary_type=("dirichlet", "neumann")))
+        nw.TotalErrorBound(Poisson(8, boundary_type=("dirichlet", "robin")))
     with pytest.raises(InputError, match="no bound of the total error for Helmholtz"):
         nw.TotalErrorBound(nw.problems.get("helmholtz", resolution=8))
     with pytest.raises(InputError, match="is for grids"):

@@ -8,6 +8,7 @@ import numpy as np
 
 from nwidth.bounds.equilibrated.boxes import Between
 from nwidth.bounds.equilibrated.grids import GridEquilibration
+from nwidth.bounds.equilibrated.grids import applies as applies_to_grid
 from nwidth.bounds.equilibrated.meshes import MeshEquilibration
 from nwidth.bounds.equilibrated.pieces import Equilibration, FluxKind, Found
 from nwidth.bounds.equilibrated.scaled_problem import ScaledProblem
@@ -104,8 +105,11 @@ class TotalErrorBound:
 
     @staticmethod
     def applies(problem: Problem) -> bool:
-        """Whether the bound knows problems of this kind."""
-        return isinstance(problem, CellDiffusive) or (isinstance(problem, GridDiffusion) and problem.space.inside)
+        """Whether the bound knows problems of this kind; not those on grids that may prescribe a flux through sides
+        without values, which are refused when a bound is asked for and the flux is not zero."""
+        if isinstance(problem, GridDiffusion) and applies_to_grid(problem):
+            return problem.space.inside or type(problem).boundary_data is GridDiffusion.boundary_data
+        return isinstance(problem, CellDiffusive)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "equilibration", _equilibration(self.problem, self.flux, self.data))
@@ -135,10 +139,10 @@ def total_error(
     flux: FluxKind = "local",
     data: Between | None = None,
 ) -> TotalError:
-    """How far each answer is from the *exact* solution of `-∇·(a ∇u) = f`, u = g on the boundary (on triangles: on some
-    of its sides, the others being insulated): guaranteed.
+    """How far each answer is from the *exact* solution of `-∇·(a ∇u) = f`, u = g on the boundary, or on some of its
+    sides while the others are insulated: guaranteed.
 
-    For diffusion on a grid (`GridDiffusion`, values prescribed on the boundary; the answer is taken as multilinear on
+    For diffusion on a grid (`GridDiffusion`, values prescribed on its sides; the answer is taken as multilinear on
     the cells, with prescribed values imposed) and on linear triangles (`CellDiffusive`). An equilibrated flux bounds
     the whole error; the residual bound separates the surrogate's part from the discretisation's. See `TotalErrorBound`
     for `flux` and `data`, and use it where many batches are bounded; docs/total_error.md for the theorems.

@@ -19,6 +19,7 @@ from nwidth.bounds.equilibrated.conjugate import conjugate_gradients
 from nwidth.core.arrays import Array, Real
 from nwidth.spaces.base import InnerProduct
 from nwidth.spaces.grid import Grid
+from nwidth.spaces.grid_axis import Boundary
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,19 +77,24 @@ def _leaving(inner: Flux, grid: Grid) -> Real:
 
 def _with_ends(inner: Flux, source: Real, grid: Grid) -> Flux:
     """The same with fluxes through the boundary: first those of the next faces inside, then, shared by the outer faces
-    of each control volume, what its balance still misses."""
-    flux = tuple(np.concatenate([_end(q, k, 0), q, _end(q, k, -1)], axis=k + 1) for k, q in enumerate(inner))
+    of each control volume, what its balance still misses. Nothing crosses insulated ends."""
+    crossed = [(float(d.low == "dirichlet"), float(d.high == "dirichlet")) for d in grid.directions]
+    flux = tuple(
+        np.concatenate([low * _end(q, k, 0), q, high * _end(q, k, -1)], axis=k + 1)
+        for k, (q, (low, high)) in enumerate(zip(inner, crossed, strict=True))
+    )
     outer, leaving = np.zeros(grid.shape), np.zeros_like(source)
     for k, (q, n) in enumerate(zip(flux, grid.shape, strict=True)):
         ends = np.zeros(n)
-        ends[[0, -1]] = 1.0
+        ends[[0, -1]] = crossed[k]
         outer += _areas(grid, k)[0] * ends.reshape(-1, *(1,) * (grid.dim - 1 - k))
         leaving += np.diff(q, axis=k + 1) * _areas(grid, k)
     more = np.where(outer > 0, (source - leaving) / np.where(outer > 0, outer, 1.0), 0.0)
     for k, q in enumerate(flux):
         across = np.moveaxis(q, k + 1, 0)
-        across[0] -= np.take(more, 0, axis=k + 1)
-        across[-1] += np.take(more, -1, axis=k + 1)
+        low, high = crossed[k]
+        across[0] -= np.take(more, 0, axis=k + 1) * low
+        across[-1] += np.take(more, -1, axis=k + 1) * high
     return flux
 
 
@@ -139,8 +145,12 @@ class Middles:
     def of(cls, boxes: Boxes, coefficient: Real | None = None) -> "Middles":
         """For the data's own coefficient, or another one, `(B, *M)`."""
         a = boxes.middle(boxes.a) if coefficient is None else coefficient
-        inner = Grid(boxes.cells, boxes.lengths, "dirichlet", "cell").inner("energy")
-        return cls(boxes, tuple(_conductances(a, k + 1) / h for k, h in enumerate(boxes.spacings)), inner)
+        words: list[tuple[Boundary, ...]] = [
+            tuple("neumann" if still else "dirichlet" for still in pair) for pair in boxes.ends
+        ]
+        inner = Grid(boxes.cells, boxes.lengths, words, "cell").inner("energy")
+        steps = (_conductances(a, k + 1, boxes.ends[k]) / h for k, h in enumerate(boxes.spacings))
+        return cls(boxes, tuple(steps), inner)
 
     def flux(self, p: Real, ends: Sequence[tuple[Real, Real]] | None = None) -> Flux:
         """`-a ∂p/∂x_k` at all faces for p `(B, *M)`; `ends` holds the values at both ends of every direction."""
@@ -157,10 +167,10 @@ class Middles:
         return outflow(self.flux(p.reshape(-1, *self.boxes.cells)), self.boxes).reshape(p.shape)
 
 
-def _conductances(a: Real, axis: int) -> Real:
-    """Harmonic means at the faces across an axis; half a cell at the ends."""
+def _conductances(a: Real, axis: int, insulated: tuple[bool, bool]) -> Real:
+    """Harmonic means at the faces across an axis; half a cell at the ends, nothing at insulated ones."""
     low, high = np.take(a, range(a.shape[axis] - 1), axis), np.take(a, range(1, a.shape[axis]), axis)
-    first, last = np.take(a, [0], axis), np.take(a, [-1], axis)
+    first, last = (np.take(a, [at], axis) * (not still) for at, still in zip((0, -1), insulated, strict=True))
     return np.concatenate([2 * first, 2 * low * (high / (low + high)), 2 * last], axis=axis)
 
 

@@ -19,6 +19,8 @@ from nwidth.core.arrays import Array, Real
 
 #: What the data is between the nodes: constant on the control volume of each, or multilinear.
 Between = Literal["constant", "linear"]
+#: For every direction, whether its low and its high end are insulated.
+Insulated = tuple[tuple[bool, bool], ...]
 #: Densities of a flux through the faces across each direction.
 Flux = tuple[Real, ...]
 #: Rounded operations behind one number of the integrand.
@@ -30,12 +32,15 @@ class Boxes:
     """Cells `M` of a box with sides `lengths`, and the data there.
 
     `a`: cell values `(B, *M)` (constant) or nodal values `(B, *M + 1)` (multilinear). `f`: the same for the source.
+    `insulated`: the low and high ends of every direction that nothing crosses; () for none. Values are prescribed on
+    the others.
     """
 
     lengths: tuple[float, ...]
     a: Real
     f: Real
     between: Between
+    insulated: Insulated = ()
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -59,8 +64,16 @@ class Boxes:
 
     @property
     def friedrichs(self) -> float:
-        """`‖w‖ <= C_F ‖∇w‖` for w = 0 on the boundary: `C_F = 1 / (π √(Σ 1/L²))`, attained by a product of sines."""
-        return float(1.0 / (np.pi * np.sqrt(sum(length**-2.0 for length in self.lengths))))
+        """`‖w‖ <= C_F ‖∇w‖` for w = 0 where values are prescribed: `C_F = 1 / (π √(Σ 1/L²))`, attained by a product of
+        sines; a direction with one insulated end counts as twice as long, one with two does not count."""
+        waves = {0: 1.0, 1: 0.5, 2: 0.0}
+        counts = [waves[int(low) + int(high)] for low, high in self.ends]
+        return float(1.0 / (np.pi * np.sqrt(sum((c / n) ** 2.0 for c, n in zip(counts, self.lengths, strict=True)))))
+
+    @property
+    def ends(self) -> Insulated:
+        """Whether the low and the high end of every direction are insulated."""
+        return self.insulated or ((False, False),) * self.dim
 
     @property
     def smallest(self) -> Real:

@@ -1,11 +1,11 @@
-"""Bounds against the exact solution for diffusion on a grid with values prescribed on its boundary."""
+"""Bounds against the exact solution for diffusion on a grid with values prescribed on its sides, or some insulated."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from nwidth.bounds.equilibrated.box_flux import Scheme, control_volumes, global_flux, local_flux
-from nwidth.bounds.equilibrated.boxes import Between, Boxes, energy, halved, majorant
+from nwidth.bounds.equilibrated.boxes import Between, Boxes, Insulated, energy, halved, majorant
 from nwidth.bounds.equilibrated.majorant import lower_from
 from nwidth.bounds.equilibrated.pieces import FLUXES, Equilibration, FluxKind, Found
 from nwidth.bounds.equilibrated.relax import relaxed_field, relaxed_flux
@@ -70,11 +70,12 @@ class GridEquilibration(Equilibration):
     def _boxes(self, a: Real, f: Real) -> Boxes:
         lengths = tuple(d.length for d in self.problem.space.directions)
         spread = halved if self.between == "linear" else _doubled
-        return Boxes(lengths, spread(a), spread(f), self.between)
+        return Boxes(lengths, spread(a), spread(f), self.between, _insulated(self.problem.space))
 
     def _data(self, mu: Mu) -> tuple[Real, Real]:
         """Nodal values of a and f, `(B, *shape)`."""
         problem, grid = self.problem, self.problem.space
+        _check_insulated(problem, mu)
         a = check_coefficient(problem.coefficient(mu), grid)
         return a, check_values("source", problem.source(mu), grid.shape, "finite", grid.axes(), len(a))
 
@@ -113,11 +114,37 @@ class GridEquilibration(Equilibration):
 
 
 def _check(problem: Problem) -> None:
-    if not isinstance(problem, GridDiffusion) or not (isinstance(problem.space, Grid) and problem.space.inside):
+    if not applies(problem):
         raise InputError(
             f"{type(problem).__name__} on {problem.space!r}: this bound needs a GridDiffusion problem on the nodes of "
-            "a grid with values prescribed on its whole boundary"
+            "a grid with values prescribed on its whole boundary, or on some sides while the others are insulated "
+            '("neumann")'
         )
+
+
+def applies(problem: Problem) -> bool:
+    """Whether the problem is diffusion on nodes, every side with values or insulated, and one with values at least."""
+    if not (isinstance(problem, GridDiffusion) and isinstance(problem.space, Grid)):
+        return False
+    words = {side.word for side in problem.space.sides} | {d.low for d in problem.space.directions}
+    return problem.space.centring == "node" and {"dirichlet"} <= words <= {"dirichlet", "neumann"}
+
+
+def _check_insulated(problem: GridDiffusion, mu: Mu) -> None:
+    """Nothing crosses the sides without values."""
+    if problem.space.inside:
+        return
+    given = {side: problem.boundary_data(mu, side) for side in problem.space.sides if side.word == "neumann"}
+    crossed = [str(side) for side, g in given.items() if g is not None and np.any(g)]
+    if crossed:
+        raise InputError(
+            f"{type(problem).__name__} prescribes a flux on the {crossed[0]}; this bound is for sides that nothing "
+            "crosses (boundary_data None or zero) beside those with prescribed values"
+        )
+
+
+def _insulated(grid: Grid) -> Insulated:
+    return tuple((d.low == "neumann", d.high == "neumann") for d in grid.directions)
 
 
 def _doubled(nodal: Real) -> Real:
@@ -151,8 +178,9 @@ def _factor(boxes: Boxes, scheme: Scheme) -> Real:
         weight = _pairs(high, k + 1)
         for other in range(boxes.dim):
             if other != k:
-                weight = _hats(weight, other + 1)
-                face = np.take(face, range(1, face.shape[other + 1] - 1), axis=other + 1)
+                first, last = boxes.ends[other]
+                weight = _hats(weight, other + 1, first, last)
+                face = np.take(face, range(1 - first, face.shape[other + 1] - 1 + last), axis=other + 1)
         if weight.size:
             largest = np.maximum(largest, (weight / face).reshape(len(weight), -1).max(axis=1))
     return np.sqrt(largest) * (1 + 1e-12)
@@ -163,7 +191,13 @@ def _pairs(values: Real, axis: int) -> Real:
     return 0.5 * (np.take(values, range(0, n, 2), axis) + np.take(values, range(1, n, 2), axis))
 
 
-def _hats(values: Real, axis: int) -> Real:
+def _hats(values: Real, axis: int, first: bool, last: bool) -> Real:
+    """At the nodes inside; with `first` and `last` also at the ends, relative to half the area there."""
     n = values.shape[axis]
     low, left, right, high = (np.take(values, range(s, n - 3 + s, 2), axis) for s in range(4))
-    return (low + 3 * left + 3 * right + high) / 8
+    parts = [(low + 3 * left + 3 * right + high) / 8]
+    if first:
+        parts.insert(0, (3 * np.take(values, [0], axis) + np.take(values, [1], axis)) / 4)
+    if last:
+        parts.append((3 * np.take(values, [n - 1], axis) + np.take(values, [n - 2], axis)) / 4)
+    return np.concatenate(parts, axis=axis)

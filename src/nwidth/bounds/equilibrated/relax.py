@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from nwidth.bounds.equilibrated.boxes import Boxes, Flux
-from nwidth.core.arrays import Real
+from nwidth.core.arrays import Array, Real
 
 
 def relaxed_flux(v: Real, flux: Flux, boxes: Boxes, sweeps: int) -> Flux:
@@ -24,7 +24,9 @@ def relaxed_flux(v: Real, flux: Flux, boxes: Boxes, sweeps: int) -> Flux:
     gx, gy = (np.pad(3.0 * m, ((0, 0), (1, 1), (1, 1))) for m in means)
     x = np.pad(flux[0], ((0, 0), (1, 1), (1, 1)))
     y = np.pad(flux[1], ((0, 0), (1, 1), (1, 1)))
-    _flux_sweeps(x, y, gx, gy, inverse, 1.0 / hx, 1.0 / hy, sweeps)
+    # ψ is zero on insulated sides, so that nothing crosses them
+    ends = np.array(boxes.ends, dtype=np.int64)
+    _flux_sweeps(x, y, gx, gy, inverse, 1.0 / hx, 1.0 / hy, sweeps, ends)
     return np.ascontiguousarray(x[:, 1:-1, 1:-1]), np.ascontiguousarray(y[:, 1:-1, 1:-1])
 
 
@@ -41,8 +43,11 @@ def relaxed_field(v: Real, boxes: Boxes, sweeps: int) -> Real:
 
 
 @njit(cache=True, nogil=True)
-def _flux_sweeps(x: Real, y: Real, gx: Real, gy: Real, inverse: Real, px: float, py: float, sweeps: int) -> None:
-    """x, y, gx, gy, inverse with a margin of one all round; x and y are changed in place.
+def _flux_sweeps(
+    x: Real, y: Real, gx: Real, gy: Real, inverse: Real, px: float, py: float, sweeps: int, ends: Array
+) -> None:
+    """x, y, gx, gy, inverse with a margin of one all round; x and y are changed in place. `ends (2, 2)`: 1 for a side
+    whose vertices stay.
 
     In a cell `∫ σ_x²/a = V (l² + l r + r²) / (3 a)`: its derivative by a face density is `V (2 own + other) / (3 a)`,
     that of `2 ∫ σ·∇v` is V times the mean slope. ψ at a vertex adds ±1/h to the four faces that meet there.
@@ -50,8 +55,8 @@ def _flux_sweeps(x: Real, y: Real, gx: Real, gy: Real, inverse: Real, px: float,
     batch, rows, columns = inverse.shape
     for b in range(batch):
         for _ in range(sweeps):
-            for i in range(1, rows):
-                for j in range(1, columns):
+            for i in range(1 + ends[0, 0], rows - ends[0, 1]):
+                for j in range(1 + ends[1, 0], columns - ends[1, 1]):
                     slope, curvature = 0.0, 0.0
                     for s in range(2):  # the x-faces below and above, the y-faces left and right
                         m, n = j - 1 + s, i - 1 + s
