@@ -13,9 +13,9 @@ known, which takes the product A p but no Riesz map, both ends of the spectrum c
 the Gauss-Lobatto rule, never above Gauss-Radau. At k = 0 the first is the residual bound, the second the chord bound
 `((μ + ν) ‖z‖²_X - ‖z‖²_A) / (μ ν)` with z = X⁻¹ r, from 1/λ <= (μ + ν - λ) / (μ ν) on [μ, ν].
 
-All this is a theorem for exact arithmetic. In floating point it is an estimate: rounding takes the orthogonality from the
-vectors, and beside a basis it brings back what the coefficients do not see. Solvers decide by it when to look, and
-publish bounds of the recomputed residual (`nwidth.bounds.residual`, `nwidth.bounds.two_sided`).
+All this is a theorem of exact arithmetic. In floating point it is an estimate: rounding takes from the vectors their
+orthogonality, and beside a basis it brings back what the coefficients do not see. Solvers decide by it when to look,
+and publish bounds of the recomputed residual (`nwidth.bounds.residual`, `nwidth.bounds.two_sided`).
 
 References: Golub and Meurant, BIT 37 (1997), "Matrices, moments and quadrature II", section 4; Meurant and Tichý,
 Numer. Algorithms 62 (2013), "On computing quadrature-based bounds for the A-norm of the error in conjugate gradients",
