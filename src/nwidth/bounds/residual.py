@@ -179,6 +179,10 @@ def reference_norm(systems: Systems, v: Array) -> Real:
     return np.sqrt(np.maximum(np.minimum(own, systems.energy(v)), 0.0))
 
 
+#: Why `solvable` says no.
+UNBALANCED = "sources and boundary fluxes do not balance: there is no solution"
+
+
 def solvable(space: FunctionSpace, systems: Systems) -> Mask:
     """Where no end of a grid fixes the level of a solution, loads have to sum to zero, `(B,)`."""
     if not isinstance(space, Grid) or not space.floating:

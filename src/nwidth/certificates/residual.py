@@ -13,7 +13,7 @@ import numpy as np
 from nwidth.bounds.grid_residual import GridResidual
 from nwidth.bounds.norms import MassNorm
 from nwidth.bounds.outputs import problem_outputs
-from nwidth.bounds.residual import EnergyBounds, Residual, solvable
+from nwidth.bounds.residual import UNBALANCED, EnergyBounds, Residual, solvable
 from nwidth.certificates.base import Certificate
 from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError
@@ -182,6 +182,6 @@ def _reasons(finite: Mask, known: Mask, solvable: Mask, energy: EnergyBounds, up
     reason[~(upper < np.inf)] = "the numbers are too large for double precision"
     reason[energy.disproved] = "the stability constant is wrong: a vector was met whose energy lies outside it"
     reason[~known] = "no stability constant above zero is known here"
-    reason[~solvable] = "sources and boundary fluxes do not balance: there is no solution"
+    reason[~solvable] = UNBALANCED
     reason[~finite] = "the field is not finite"
     return reason

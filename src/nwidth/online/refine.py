@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from nwidth.bounds.outputs import problem_outputs
-from nwidth.bounds.residual import EPS, relative_bound
+from nwidth.bounds.residual import EPS, UNBALANCED, relative_bound, solvable
 from nwidth.bounds.two_sided import error_before
-from nwidth.core.arrays import Array, Mask, Real
+from nwidth.core.arrays import Array, Mask, Mu, Real
 from nwidth.core.errors import InputError, WorkError
 from nwidth.core.guarantee import Estimate, Guarantee, Rigorous
 from nwidth.core.prediction import Prediction, Source
@@ -146,7 +146,7 @@ class Refiner:
             guarantee=_promise(problem.constant(mu).proven),
             source=np.where(worked, Source.REFINED.value, prediction.source),
             outputs=problem_outputs(problem, mu, solution.field, bound),
-            reason=np.where(np.isfinite(bound), "", "no bound below infinity was reached").astype(object),
+            reason=_reasons(problem, mu, bound),
             stats={name: stats[name] for name in ("iterations", "seconds", "norm")} | {"met": solution.converged},
         )
 
@@ -178,6 +178,16 @@ def _check(rtol: float, deadline: float | None) -> None:
         raise InputError(f"rtol is {rtol}; it is a relative tolerance: choose a number between 0 and 1")
     if deadline is not None and not 0 <= deadline < np.inf:
         raise InputError(f"deadline is {deadline}; give the seconds that refinement may take, or None for no limit")
+
+
+def _reasons(problem: Coercive, mu: Mu, bound: Real) -> Array:
+    """Why there is no bound, `(B,)`."""
+    reason = np.full(len(bound), "", dtype=object)
+    missing = np.flatnonzero(~np.isfinite(bound))
+    if len(missing):
+        balanced = solvable(problem.space, problem.systems(select(mu, missing)))
+        reason[missing] = np.where(balanced, "no bound below infinity was reached", UNBALANCED)
+    return reason
 
 
 def _start(fields: Array, problem: Problem) -> tuple[Array, Mask]:

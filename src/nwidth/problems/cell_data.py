@@ -32,8 +32,10 @@ class CellData:
 
 
 class CellDiffusive(Problem):
-    """`-∇·(a ∇u) = f` in a plane domain that the triangles of `space` fill, u given on all of its boundary (linear
-    between the nodes there), a and f given triangle by triangle."""
+    """`-∇·(a ∇u) = f` in a plane domain that the triangles of `space` fill, a and f given triangle by triangle.
+
+    u is given on the boundary (linear between the nodes there), or on a part of it; the rest is insulated.
+    """
 
     @abstractmethod
     def cell_data(self, mu: Mu) -> CellData:
