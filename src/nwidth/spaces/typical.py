@@ -25,8 +25,8 @@ class TypicalFields(ParameterSpace):
     """The fields of `base` that look like those a surrogate was trained on: `density` decides, see `FieldDensity`.
 
     At least `density.level` of fields drawn like the training fields are inside. A field on a grid that refines that of
-    the training is judged by its values at the nodes of the training (between them only `base` looks); on any other grid
-    only `base` decides. Raises InputError where base has more than one parameter.
+    the training is judged by its values at the nodes of the training (between them only `base` looks); on any other
+    grid only `base` decides. Raises InputError where base has more than one parameter.
     """
 
     kind: ClassVar[str] = "typical-fields"
