@@ -29,13 +29,19 @@ def residuals(a: Real, f: Real, v: Real, w0: float, w1: float, volume: float, r:
     out = np.empty((batch, 4))
     low, high = np.empty(columns), np.empty(columns)
     for b in range(batch):
-        r[b] = 0.0
-        out[b, MAGNITUDE] = _residual(a[b], f[b if len(f) > 1 else 0], v[b], w0, w1, volume, r[b])
+        _clear_edges(r[b])
+        out[b, MAGNITUDE] = _residual(a[b], f[b if len(f) > 1 else 0], v[b], w0, w1, volume, r[b], high)
+        out[b, LARGEST] = high.max()
         _range(a[b], low, high)
         out[b, LOW], out[b, HIGH] = low.min(), high.max()
-        _largest(r[b], high)
-        out[b, LARGEST] = high.max()
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _clear_edges(r: Real) -> None:
+    r[0], r[-1] = 0.0, 0.0
+    for i in range(len(r)):
+        r[i, 0], r[i, -1] = 0.0, 0.0
 
 
 @numba.njit(cache=True, nogil=True)
@@ -79,17 +85,10 @@ def _range(a: Real, low: Real, high: Real) -> None:
                 high[k] = max(high[k], mean)
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _largest(r: Real, largest: Real) -> None:
-    largest[:] = 0.0
-    for i in range(r.shape[0]):
-        for k in range(r.shape[1]):
-            largest[k] = max(largest[k], abs(r[i, k]))
-
-
 @numba.njit(cache=True, nogil=True, fastmath={"nsz", "reassoc", "contract"})
-def _residual(a: Real, f: Real, v: Real, w0: float, w1: float, volume: float, r: Real) -> float:
+def _residual(a: Real, f: Real, v: Real, w0: float, w1: float, volume: float, r: Real, largest: Real) -> float:
     rows, columns = a.shape
+    largest[:] = 0.0
     total, h0, h1 = 0.0, 0.5 * w0, 0.5 * w1
     for i in range(1, rows - 1):
         for k in range(1, columns - 1):
@@ -99,7 +98,9 @@ def _residual(a: Real, f: Real, v: Real, w0: float, w1: float, volume: float, r:
             every = (e0 + e1) + (e2 + e3)
             others = (e0 * v[i - 1, k] + e1 * v[i + 1, k]) + (e2 * v[i, k - 1] + e3 * v[i, k + 1])
             sizes = (e0 * abs(v[i - 1, k]) + e1 * abs(v[i + 1, k])) + (e2 * abs(v[i, k - 1]) + e3 * abs(v[i, k + 1]))
-            r[i, k] = load + (others - every * x)
+            found = load + (others - every * x)
+            r[i, k] = found
+            largest[k] = abs(found) if abs(found) > largest[k] else largest[k]
             magnitude = abs(load) + (sizes + every * abs(x))
             total += magnitude * magnitude
     return total

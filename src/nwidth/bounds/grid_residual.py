@@ -26,7 +26,7 @@ _SMALL, _LARGE = 1e-200, 1e200
 #: At least the number of rounded operations behind one entry of the residual, as `GridSystems.terms` counts them.
 _TERMS = 24
 #: Dofs per piece of a batch: the vectors stay in cache.
-_PIECE = 100_000
+_PIECE = 200_000
 #: What a problem may not define anew, for this way does not ask it.
 _OWN = ("systems", "constant", "velocity", "reaction")
 
