@@ -307,3 +307,17 @@ def test_a_problem_without_symmetry_is_refined_in_its_own_way():
         nw.Refining(certified, problem, RTOL, costs=costs([1.0]))
     with pytest.raises(nw.InputError, match="nothing to measure"):
         refining.measured()
+
+
+def test_costs_are_measured_on_draws_that_no_training_has_seen():
+    """The first draws of a seed are what people train on, and there a surrogate is better than it is."""
+    asked = []
+
+    def flat(mu):
+        asked.append(mu["a"])
+        return np.zeros((len(mu["a"]), *PROBLEM.space.shape))
+
+    refining = nw.Refining(nw.certify(nw.from_function(flat, PROBLEM), PROBLEM), PROBLEM, RTOL)
+    refining.measured(count=3, repeats=1)
+    first = {a.tobytes() for a in PROBLEM.parameters.sample(range(100), 0)["a"]}
+    assert asked and not any(a.tobytes() in first for batch in asked for a in batch)

@@ -26,6 +26,9 @@ from nwidth.spaces.base import FunctionSpace, ParameterSpace
 from nwidth.surrogates.around import Around
 from nwidth.surrogates.base import Surrogate
 
+#: Draws from this number on are no training runs, whatever their seed: on those a surrogate is better than it is.
+_FRESH = 2**31
+
 
 @dataclass(frozen=True)
 class Certified(Around):
@@ -126,7 +129,7 @@ class Refining(Surrogate):
         seed: int = 0,
         clock: Clock = perf_counter,
     ) -> "Refining":
-        """The same with the costs of every way, measured here and now on `mu` (by default `count` drawn queries).
+        """The same with the costs of every way, measured here and now on `mu` (by default `count` fresh draws).
 
         It takes about `2 repeats` solves of each query by each solver. Measure where and how you will work: machine,
         threads, tolerance. `clock`: seconds by which the ways are compared; `time.process_time` where other work
@@ -138,7 +141,8 @@ class Refining(Surrogate):
                 f"nothing to measure: {type(self.problem).__name__} has no stability constant, so that the limit alone "
                 "decides between the surrogate and the solver"
             )
-        queries = self.parameters.sample(range(count), seed) if mu is None else as_mu(mu, self.parameters.names)
+        drawn = range(_FRESH, _FRESH + count)
+        queries = self.parameters.sample(drawn, seed) if mu is None else as_mu(mu, self.parameters.names)
         return replace(self, costs=self._router.measure(queries, repeats, clock))
 
     def coverage(self, runs: Snapshots) -> Coverage:
