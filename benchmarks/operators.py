@@ -16,7 +16,12 @@ import sys
 
 import _harness
 
-PARTS = ("accuracy", "parameters", "resolution", "table")
+PARTS = {
+    "accuracy": "_accuracy_rows",
+    "parameters": "_parameter_rows",
+    "resolution": "_resolution_rows",
+    "table": "_table_rows",
+}
 
 if __name__ == "__main__":
-    sys.exit(_harness.main_of_parts("operators", {part: f"_{part}_rows" for part in PARTS}))
+    sys.exit(_harness.main_of_parts("operators", PARTS))
