@@ -58,6 +58,7 @@ def test_what_nothing_drives_is_solved_by_its_lift_and_keeps_nobody_else_waiting
     answer = Refiner(PROBLEM, solver).refine(answers(bumps(size)), 1e-6)
     assert answer.stats["met"].all() and np.isfinite(answer.bound).all()
     assert (answer.field[STILL] == 0.0).all() and (answer.bound[STILL] < 1e-100).all()
+    assert (answer.source[STILL] == (Source.REFINED if size or solver == Direct() else Source.SURROGATE)).all()
     truth = nw.solve(DRIVEN, {"a": MU["a"][~STILL]}).field
     np.testing.assert_allclose(answer.field[~STILL], truth, atol=1e-6)
 
@@ -67,6 +68,7 @@ def test_a_router_passes_what_nothing_drives(solver):
     surrogate = nw.from_function(lambda mu: bumps(1e-3)[: len(mu["a"])], PROBLEM)
     answer = nw.Refining(nw.certify(surrogate, PROBLEM), PROBLEM, 1e-4, solver=solver).predict(MU)
     assert (answer.field[STILL] == 0.0).all() and (answer.field[~STILL] != 0.0).any(axis=(1, 2)).all()
+    assert (answer.source == Source.REFINED).all() and (answer.stats["relative"] <= 1e-4).all()
 
 
 def test_the_answer_zero_has_its_bound_however_late_it_is():

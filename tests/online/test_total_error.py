@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.bounds.equilibrated.given_data import (
     GivenGrid,
+    GivenMesh,
     answer,
+    errors_on_finer_meshes,
     extrapolated,
     line_error,
     on_halves,
@@ -209,13 +211,7 @@ def test_triangles_against_finer_meshes(seed, inside, contrast, kind, flux):
     table = {"solution": u, "near": u + 1e-3 * noise, "rough": noise, "zero": 0 * u, "huge": 1e9 * noise}
     v = table.get(kind, u + 1e5)
     found = nw.total_error(answer(problem, mu, v), problem, flux)
-    v = np.where(problem.free, v, mu["g"])
-    errors = []
-    for _ in range(3):
-        finer, more = problem.finer(mu)
-        _, (lifted,) = problem.halved(v)
-        problem, mu, v = finer, more, lifted
-        errors.append(problem.norm(problem.solved(mu) - v, mu)[0])
+    errors = errors_on_finer_meshes(problem, mu, v, GivenMesh.solved)
     slack = 1e-9 * found.norm[0]
     assert errors[-1] <= found.total[0] + slack
     rest = errors[-1] ** 2 + 3 * max(errors[-1] ** 2 - errors[0] ** 2, 0.0)

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -173,6 +173,17 @@ def test_a_surrogate_better_than_the_runs_is_not_blamed_for_their_error():
     assert found.held.all() and "held on all 6" in found.verdict
     exact, _ = energy_errors(poisson, runs.mu, solve_exactly(poisson, runs.mu), np.asarray(runs.fields))
     assert (exact <= found.slack).all() and (found.slack <= 10 * exact).all()
+
+
+@pytest.mark.parametrize("norm", [None, "l2"])
+def test_runs_of_another_equation_measure_nothing(norm):
+    """The limit plus what the runs may be off would hold for any runs: that is the triangle inequality."""
+    poisson = nw.problems.get("poisson", resolution=16)
+    runs = nw.generate(poisson, 6, seed=3)
+    certified = nw.certify(Answers(poisson), poisson, norm=norm)
+    assert check(certified, poisson, runs, None).held.all()
+    with pytest.raises(nw.InputError, match="6 of the 6 test runs are not known to solve this equation"):
+        check(certified, poisson, replace(runs, fields=1.01 * np.asarray(runs.fields)), None)
 
 
 def test_solvers_may_use_coarser_grids_in_the_comparison():

@@ -134,7 +134,7 @@ class Refiner:
 
     def _answer(self, prediction: Prediction, solution: Solution, start: Array, usable: Mask) -> Prediction:
         problem, stats, mu = self.problem, solution.stats, prediction.mu
-        worked = (stats["iterations"] > 0) | ~usable
+        worked = (stats["iterations"] > 0) | ~usable | by_lift(solution, start)
         bound = np.where(np.isnan(stats["bound"]), np.inf, stats["bound"])
         lower = np.minimum(stats.get("lower", np.zeros(len(bound))), bound)
         return replace(
@@ -178,6 +178,12 @@ def _check(rtol: float, deadline: float | None) -> None:
         raise InputError(f"rtol is {rtol}; it is a relative tolerance: choose a number between 0 and 1")
     if deadline is not None and not 0 <= deadline < np.inf:
         raise InputError(f"deadline is {deadline}; give the seconds that refinement may take, or None for no limit")
+
+
+def by_lift(solution: Solution, start: Array) -> Mask:
+    """Samples that nothing drives, whose start was exchanged for the lift without a step, `(B,)`."""
+    still = solution.converged & (solution.stats["norm"] == 0)
+    return still & (solution.field != start).any(axis=tuple(range(1, start.ndim)))
 
 
 def _reasons(problem: Coercive, mu: Mu, bound: Real) -> Array:

@@ -18,6 +18,7 @@ from nwidth.core.validation import as_mu, batch_size, select
 from nwidth.online.costs import FEW, Clock, CostModel, Work, here, measure_line, measure_slope
 from nwidth.online.join import joined, with_smaller_limits
 from nwidth.online.reduced_relative import relative_of_reduced
+from nwidth.online.refine import by_lift
 from nwidth.problems.base import Coercive
 from nwidth.rb.galerkin import ReducedBasis
 from nwidth.solvers.base import Solver
@@ -201,7 +202,7 @@ class Router:
         source = np.full(len(bound), (Source.FULL_ORDER if start is None else Source.REFINED).value, dtype="<U10")
         if start is not None:
             usable = np.isfinite(start).all(axis=tuple(range(1, start.ndim)))
-            source[(steps == 0) & usable] = Source.SURROGATE.value
+            source[(steps == 0) & usable & ~by_lift(solution, start)] = Source.SURROGATE.value
         lower = solution.stats.get("lower")
         proven = self.problem.constant(select(mu, slice(0, 1))).proven  # of the problem, not of a sample
         promise: Guarantee = Rigorous(_NORM, ("reduction", "algebraic", "round-off"))
@@ -213,7 +214,11 @@ class Router:
             source=source,
             outputs=problem_outputs(self.problem, mu, solution.field, bound),
             reason=np.full(len(bound), "", dtype=object),
-            stats={"relative": relative_bound(bound, norm), "iterations": np.asarray(steps, dtype=int)},
+            # all have converged: without an energy, because nothing drives them and the lift is exact
+            stats={
+                "relative": np.where(norm > 0, relative_bound(bound, norm), 0.0),
+                "iterations": np.asarray(steps, dtype=int),
+            },
         )
 
     def _excess(self, mu: Mu) -> Real:

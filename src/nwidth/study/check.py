@@ -30,7 +30,7 @@ from nwidth.spaces.grid import Grid
 from nwidth.study.costs import costs
 from nwidth.study.errors import energy_errors, relative_errors, run_bounds
 from nwidth.study.exact import SPLIT, WHOLE, exact_parts, exact_sentence, proven
-from nwidth.study.field_errors import ENERGY, field_errors
+from nwidth.study.field_errors import ENERGY, SOLVED, field_errors, reference_of
 
 #: Samples that are solved on finer grids, for the error of the grid itself.
 _COMPARED = 4
@@ -169,8 +169,7 @@ def check(certified: Certified, problem: Problem, runs: Snapshots, rtol: float |
     prediction = certified.predict(mu)
     guarantee = prediction.guarantee
     error, size, norm = _errors(certified, problem, usable, prediction)
-    slack = _slack(problem, usable, guarantee)
-    slacks = problem_outputs(problem, mu, np.asarray(usable.fields), slack) if slack.any() else {}
+    slack, slacks = _slack(certified, problem, usable, guarantee)
     order = np.argsort(error / size)
     shown = order[[len(order) // 2, -1]]
     field_values = np.asarray(prediction.field)
@@ -241,11 +240,30 @@ def _solved(problem: Problem, mu: Mu) -> Array:
     return solve(problem, mu).field
 
 
-def _slack(problem: Problem, runs: Snapshots, guarantee: Guarantee) -> Real:
-    """The runs' own guaranteed distance from the full-order solution, where that is what the limit speaks of."""
-    if isinstance(guarantee, Statistical) or not is_coercive(problem):
-        return np.zeros(len(runs))
-    return run_bounds(problem, runs.mu, np.asarray(runs.fields))
+def _slack(
+    certified: Certified, problem: Problem, runs: Snapshots, guarantee: Guarantee
+) -> tuple[Real, Mapping[str, Output]]:
+    """The runs' own guaranteed distance from the full-order solution, where that is what the limit speaks of: of the
+    field, in the limit's norm, and of the outputs.
+
+    Raises InputError for runs that are too far away to measure anything by: any limit would seem to hold.
+    """
+    mu, truth = runs.mu, np.asarray(runs.fields)
+    reference = None
+    if not isinstance(guarantee, Statistical):
+        reference = reference_of(certified.certificate, problem, guarantee.norm, mu, truth)
+    if reference is None:
+        return np.zeros(len(runs)), {}
+    if reference.wrong.any():
+        raise InputError(
+            f"{int(reference.wrong.sum())} of the {len(runs)} test runs are not known to solve this equation to "
+            f"{SOLVED:g}: nothing can be checked against them. Solve them to a smaller tolerance, or give the equation "
+            "that they solve"
+        )
+    if not is_coercive(problem):
+        return reference.slack, {}
+    energy = reference.slack if guarantee.norm == ENERGY else run_bounds(problem, mu, truth)
+    return reference.slack, problem_outputs(problem, mu, truth, energy)
 
 
 def _output_rows(output: Output, truth: Array, slack: Real | float) -> Real:

@@ -18,6 +18,7 @@ __all__ = [
     "GivenGrid",
     "GivenMesh",
     "answer",
+    "errors_on_finer_meshes",
     "extrapolated",
     "line_error",
     "on_halves",
@@ -39,3 +40,14 @@ def random_data(rng, grid, batch, contrast, jumps=True):
 def answer(problem, mu, v):
     """Fields as a prediction."""
     return uncertified(mu, v, problem.space, np.ones(len(v), dtype=bool))
+
+
+def errors_on_finer_meshes(problem, mu, v, solution):
+    """Energy errors of the first field against the solutions on three meshes, each with edges half as long."""
+    v, errors = np.where(problem.free, v, mu["g"]), []
+    for _ in range(3):
+        finer, more = problem.finer(mu)
+        _, (lifted,) = problem.halved(v)
+        problem, mu, v = finer, more, lifted
+        errors.append(problem.norm(solution(problem, mu) - v, mu)[0])
+    return errors
