@@ -55,7 +55,15 @@ def test_training_runs_are_refused_and_fresh_ones_are_not(fitter, tmp_path):
 def test_runs_that_only_chose_the_epoch_are_training_runs():
     trained = wrap(nn.Conv2d(1, 1, 3, padding=1), QUICK).fit(TRAIN, DARCY, seed=0)
     assert trained.has_seen(TRAIN.mu).all() and not trained.has_seen(FRESH.mu).any()
-    assert len(trained.history.runs) == 12
+    assert len(trained.history.runs) == 12 and trained.remembers and trained.at(DARCY.space).remembers
+
+
+def test_on_another_grid_a_network_does_not_pretend_to_know_its_runs():
+    trained = SMALL.fit(TRAIN, DARCY, seed=0)
+    finer = nw.problems.get("darcy", resolution=16)
+    moved = trained.at(finer.space)
+    assert trained.remembers and not moved.remembers
+    assert not moved.has_seen(finer.parameters.sample(range(12), 0)).any()
 
 
 def test_trajectories_and_outputs_too():

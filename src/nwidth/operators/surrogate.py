@@ -73,7 +73,7 @@ class NeuralSurrogate(Surrogate, Remembering):
 
     @property
     def remembers(self) -> bool:
-        """Not where its file comes from a time at which runs were not marked."""
+        """Not on another grid, nor where its file comes from a time at which runs were not marked."""
         return bool(self.history.runs)
 
     @property
@@ -108,7 +108,10 @@ class NeuralSurrogate(Surrogate, Remembering):
             raise InputError(f"this surrogate cannot move from fields of shape {self._space.shape} to {space.shape}")
         if parameters is None:
             parameters = _resized(self._parameters, space)
-        fitted = Fitted(self.module, encoding, self.history, _problem_on(self._fitted.problem, space))
+        # parameters that are fields have other values there: the runs cannot be told by them
+        told = space.shape == self._space.shape or parameters is self._parameters
+        history = self.history if told else replace(self.history, runs=())
+        fitted = Fitted(self.module, encoding, history, _problem_on(self._fitted.problem, space))
         return self._replaced(parameters, space, fitted)
 
     @abstractmethod
